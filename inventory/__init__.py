@@ -1,0 +1,1 @@
+"""Environments, fleets, frontends and apps: what exists. Imports nothing else of Lockstep."""

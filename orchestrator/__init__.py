@@ -1,0 +1,1 @@
+"""What decides and records. Never imports workers, Fabric or Paramiko."""

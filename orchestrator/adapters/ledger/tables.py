@@ -1,0 +1,125 @@
+"""The ledger's tables. The migrations are the authority; a test holds the two against each other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time in UTC, with its zone in Python. SQLite has no zones, so it is stored without one."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database: refuses a time without a zone."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time in the ledger needs a time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """From the database."""
+        del dialect
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+#: 64 bits everywhere; SQLite counts by itself only in a column whose type is exactly INTEGER.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("app", String(63), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("files", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("app", "version"),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("fleet", String(127), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("nonce", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("decision", String(8)),
+    Column("changes", JSON, nullable=False),
+    Column("placements", JSON, nullable=False),
+    Column("frontends", JSON, nullable=False),
+    Column("snapshot", JSON, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("hold", Boolean(create_constraint=False), nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("troubles", JSON, nullable=False),
+    Column("skew", Float),
+    UniqueConstraint("fleet", "epoch"),
+    CheckConstraint("decision IN ('commit', 'abort')", name="decision"),
+)
+
+#: One open deployment per fleet: the database itself says so.
+one_open = Index(
+    "uq_deployments_open",
+    deployments.c.fleet,
+    unique=True,
+    sqlite_where=text("ended_at IS NULL"),
+    postgresql_where=text("ended_at IS NULL"),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("deployment", Number, ForeignKey("deployments.id"), nullable=False),
+    Column("frontend", String(63), nullable=False),
+    Column("step", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("problem", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_reports_deployment", "deployment", "id"),
+)

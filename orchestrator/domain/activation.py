@@ -1,0 +1,74 @@
+"""What a fleet serves at one epoch: every app mapped to one release."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.domain.errors import LockstepError
+
+NAME = re.compile(r"(?P<epoch>0|[1-9][0-9]{0,9})-(?P<nonce>[0-9a-f]{16})")
+NONCE = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ActivationName:
+    """``<epoch>-<nonce>``: the epoch orders activations, the nonce (16 hex digits) can't be guessed."""
+
+    epoch: int
+    nonce: str
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.nonce}"
+
+    @classmethod
+    def parse(cls, text: str) -> ActivationName:
+        """Read `text` strictly; raises `LockstepError` for anything else."""
+        found = NAME.fullmatch(text)
+        if found is None:
+            raise LockstepError("not an activation's name", expected="<epoch>-<16 hex digits>", found=text[:80])
+        return cls(int(found["epoch"]), found["nonce"])
+
+
+#: What a frontend serves before its first deployment: nothing.
+NOTHING = ActivationName(0, "0" * 16)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Placement:
+    """One app of an activation: which release of it, and where it is mounted (``/`` or ``/Segment/``)."""
+
+    app: str
+    mount: str
+    version: str
+    digest: str
+
+    def url(self, path: str) -> str:
+        """The URL path (not percent-encoded) of a file of this app."""
+        return self.mount + path
+
+    @property
+    def segment(self) -> str:
+        """The mount as one directory name; the root mount is ``-``, which no mount segment can be."""
+        return self.mount.strip("/") or "-"
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A name and the placements, sorted by app."""
+
+    name: ActivationName
+    placements: tuple[Placement, ...]
+
+    @classmethod
+    def of(cls, name: ActivationName, placements: Iterable[Placement]) -> Activation:
+        """An activation with its placements in canonical order."""
+        return cls(name, tuple(sorted(placements)))
+
+    def document(self) -> dict[str, object]:
+        """What ``/-/lockstep/activation`` answers."""
+        apps: Mapping[str, object] = {
+            p.app: {"digest": p.digest, "mount": p.mount, "version": p.version} for p in self.placements
+        }
+        return {"activation": str(self.name), "apps": apps, "epoch": self.name.epoch}
