@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
+from orchestrator.domain.release import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,30 @@ class Fleet(Protocol):
 
     def close(self) -> None:
         """End what is still open: armed frontends hear nothing more, and so stay on what they serve."""
+        ...
+
+
+class Artifacts(Protocol):
+    """The store of releases' content, by SHA-256; manifests by their digest. Nothing in it ever changes."""
+
+    def add(self, sha256: str, chunks: Iterable[bytes]) -> None:
+        """Store an object, whole or not at all; `ReleaseError` where its bytes have another hash."""
+        ...
+
+    def has(self, sha256: str) -> bool:
+        """Whether the object is there."""
+        ...
+
+    def open(self, sha256: str) -> BinaryIO:
+        """An object's bytes; `ReleaseError` where it is not there."""
+        ...
+
+    def add_manifest(self, manifest: Manifest) -> None:
+        """Store a manifest, after all its objects."""
+        ...
+
+    def manifest(self, digest: str) -> Manifest:
+        """Read a manifest back and check its digest; `ReleaseError` where it is not there or not itself."""
         ...
 
 

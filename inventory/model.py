@@ -1,0 +1,149 @@
+"""What exists: environments, fleets, frontends and apps. `example.yml` beside this file is the manual of the fields."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
+
+from inventory.hostkey import HostKey
+from inventory.names import APP, MOUNT, NAME
+
+ROOT = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
+USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,39}")
+
+
+def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if pattern.fullmatch(text) is None:
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _without_path(url: AnyHttpUrl) -> AnyHttpUrl:
+    if url.path not in (None, "", "/") or url.query or url.fragment or url.username or url.password:
+        raise ValueError("expected only a scheme, an address and a port, such as http://10.0.0.11:8080")
+    return url
+
+
+Name = Annotated[str, _matching(NAME, "a name: letters, digits, '.', '_' and '-', at most 63")]
+AppName = Annotated[str, _matching(APP, "an app's name: a letter, then letters, digits, '_' and '-', at most 63")]
+Mount = Annotated[str, _matching(MOUNT, "a mount path: / or /Segment/")]
+Root = Annotated[str, _matching(ROOT, "an absolute path of letters, digits, '.', '_' and '-'")]
+User = Annotated[str, _matching(USER, "a login name")]
+Address = Annotated[str, _matching(ADDRESS, "a host name or an IP address")]
+BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_path)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Record(BaseModel):
+    """Immutable, and refuses fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Unreachable(StrEnum):
+    """What to do before commit when a frontend can't be reached."""
+
+    ABORT = "abort"
+    DRAIN = "drain"
+
+
+class Policy(Record):
+    """How deployments of a fleet go. Times are limits in seconds, unless named otherwise."""
+
+    unreachable: Unreachable = Unreachable.ABORT
+    max_drained: Annotated[int, Field(ge=0)] = 0
+    verify: Literal["all"] | Annotated[int, Field(ge=0, le=100_000)] = 16
+    stage_seconds: Seconds = 900
+    verify_seconds: Seconds = 300
+    arm_seconds: Seconds = 10
+    activate_seconds: Seconds = 10
+    hold_hours: Annotated[float, Field(gt=0, le=8_760)] = 96
+
+    @model_validator(mode="after")
+    def _drain_needs_room(self) -> Policy:
+        if self.unreachable is Unreachable.DRAIN and self.max_drained == 0:
+            raise ValueError("unreachable: drain needs max_drained of at least 1")
+        return self
+
+
+class Frontend(Record):
+    """One server of a fleet: how to log in, where its tree lies, and the URL at which it answers itself."""
+
+    name: Name
+    address: Address
+    port: Annotated[int, Field(ge=1, le=65_535)] = 22
+    user: User
+    host_key: HostKey
+    identity: str | None = None
+    root: Root
+    url: BaseUrl
+
+    @property
+    def base_url(self) -> str:
+        """The URL without the slash at its end."""
+        return str(self.url).rstrip("/")
+
+
+class MountedApp(Record):
+    """An app of a fleet and where it is mounted."""
+
+    name: AppName
+    mount: Mount
+
+
+class Fleet(Record):
+    """The frontends that serve the same apps behind one address.
+
+    `host` is the Host header under which the frontends serve the apps, where they tell sites apart by name; `url` is
+    the public address, behind which the load balancer stands.
+    """
+
+    environment: Name
+    name: Name
+    apps: tuple[MountedApp, ...]
+    frontends: tuple[Frontend, ...]
+    policy: Policy = Policy()
+    host: Address | None = None
+    url: BaseUrl | None = None
+
+    @property
+    def key(self) -> str:
+        """``environment/fleet``: the fleet's name in the ledger."""
+        return f"{self.environment}/{self.name}"
+
+    def frontend(self, name: str) -> Frontend | None:
+        """The frontend of that name, or None."""
+        return next((f for f in self.frontends if f.name == name), None)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Fleet:
+        if not self.frontends:
+            raise ValueError("a fleet needs at least one frontend")
+        if not self.apps:
+            raise ValueError("a fleet needs at least one app")
+        mounts = [app.mount for app in self.apps]
+        if "/" in mounts and len(mounts) > 1:
+            raise ValueError("an app that is mounted at / must be the fleet's only app")
+        for what, values in (
+            ("mount path", mounts),
+            ("frontend name", [f.name for f in self.frontends]),
+            ("root on one address", [f"{f.address}:{f.port}{f.root}" for f in self.frontends]),
+            ("url", [f.base_url for f in self.frontends]),
+        ):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"the same {what} twice: {twice[0]}")
+        return self
+
+
+class Inventory(Record):
+    """All fleets, sorted by environment and name."""
+
+    fleets: tuple[Fleet, ...]

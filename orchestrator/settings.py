@@ -1,0 +1,53 @@
+"""Where things are, from the environment. README.md lists the variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Places and addresses. `broker_url` is None where no broker is configured and no `lockstep standalone` runs."""
+
+    home: Path
+    ledger_url: str
+    broker_url: str | None
+    artifacts: Path
+    inventory: Path
+    log_format: str
+
+    @property
+    def broker_note(self) -> Path:
+        """Where `lockstep standalone` notes the address of the Redis server that it started."""
+        return broker_note(self.home)
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY and _LOG_FORMAT."""
+        home = Path(environ.get("LOCKSTEP_HOME") or Path.home() / ".lockstep").expanduser().absolute()
+        inventory = environ.get("LOCKSTEP_INVENTORY") or (
+            "inventory.yml" if Path("inventory.yml").exists() else home / "inventory.yml"
+        )
+        return cls(
+            home=home,
+            ledger_url=environ.get("LOCKSTEP_LEDGER_URL") or f"sqlite:///{home / 'ledger.sqlite'}",
+            broker_url=environ.get("LOCKSTEP_BROKER_URL") or _noted_broker(home),
+            artifacts=Path(environ.get("LOCKSTEP_ARTIFACTS") or home / "artifacts").expanduser().absolute(),
+            inventory=Path(inventory).expanduser(),
+            log_format=environ.get("LOCKSTEP_LOG_FORMAT") or "auto",
+        )
+
+
+def broker_note(home: Path) -> Path:
+    """The file below LOCKSTEP_HOME that holds the standalone broker's URL while it runs."""
+    return home / "broker.url"
+
+
+def _noted_broker(home: Path) -> str | None:
+    try:
+        return broker_note(home).read_text().strip() or None
+    except FileNotFoundError:
+        return None
