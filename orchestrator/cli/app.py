@@ -1,4 +1,4 @@
-"""The command `lockstep`."""
+"""The commands, put together, and what becomes of their errors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from orchestrator.cli import deployments, frontend, history, inventory, lab, observe, release, standalone
 from orchestrator.cli.output import exit_code, print_error
 from orchestrator.domain.errors import LockstepError
 
@@ -18,6 +19,20 @@ app = typer.Typer(
     help="Moves a fleet of frontends from one release to the next, all or none.\n\n"
     "Exit codes: 0 done; 1 aborted, nothing changed; 2 usage; 3 the outcome is still open.",
 )
+
+app.command("deploy")(deployments.deploy)
+app.command("continue")(deployments.proceed)
+app.command("abort")(deployments.abort)
+app.command("rollback")(deployments.rollback)
+app.command("status")(history.status)
+app.command("history")(history.history)
+app.add_typer(history.app, name="deployments", help="Deployments and their reports.")
+app.add_typer(release.app, name="release", help="Build releases and look at them.")
+app.add_typer(inventory.app, name="inventory", help="Environments, fleets, frontends and apps.")
+app.add_typer(frontend.app, name="frontend", help="What a frontend needs.")
+app.command("observe")(observe.observe)
+app.command("standalone")(standalone.standalone)
+app.add_typer(lab.app, name="lab", help="A real fleet on this machine, to try things out.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

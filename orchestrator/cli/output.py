@@ -29,9 +29,14 @@ class Exit(IntEnum):
     OPEN = 3
 
 
+#: How wide tables may get where there is no terminal to say.
+PIPE_WIDTH = 200
+
+
 def results() -> Console:
     """Where results go."""
-    return Console(soft_wrap=True)
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=PIPE_WIDTH)
 
 
 def messages() -> Console:

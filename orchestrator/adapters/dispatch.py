@@ -1,0 +1,87 @@
+"""Handing work to the workers through Celery, by task name and by id."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from orchestrator.domain.coordination import Ask
+from orchestrator.domain.deployment import Step
+from orchestrator.domain.errors import UnansweredError, UsageError
+
+COORDINATE = "lockstep.deployment.coordinate"
+WATCH = "lockstep.deployment.watch"
+STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.verify"}
+
+#: Coordinators wait for steps, so they have a queue of their own: a crowd of them must not keep every worker from
+#: the steps that they wait for.
+COORDINATION_QUEUE = "lockstep.deployment"
+STEP_QUEUE = "lockstep.frontend"
+
+#: How long the broker keeps a message from other workers while one works on it, in seconds. A coordinator may work
+#: for an hour on a large fleet; a message that comes back earlier starts a second one, which does no harm.
+VISIBILITY_SECONDS = 2 * 3600
+
+
+def celery_app(broker_url: str) -> Celery:
+    """A Celery application that sends (and, with tasks registered, works) on Lockstep's queues."""
+    app = Celery("lockstep", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_default_queue=STEP_QUEUE,
+        task_routes={"lockstep.deployment.*": {"queue": COORDINATION_QUEUE}},
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": VISIBILITY_SECONDS, "socket_timeout": 10},
+        timezone="UTC",
+    )
+    return app
+
+
+class CeleryDispatch:
+    """`orchestrator.ports.Dispatch`: a message for each piece of work."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._app = celery_app(broker_url)
+
+    def coordinate(self, number: int) -> None:
+        """Have some worker coordinate the deployment."""
+        self._send(COORDINATE, number)
+
+    def step(self, number: int, ask: Ask) -> None:
+        """Have some worker do one step of one frontend."""
+        self._send(STEPS[ask.step], number, ask.frontend, ask.attempt)
+
+    def workers(self, seconds: float = 2) -> bool:
+        """Whether at least one worker answers within `seconds`."""
+        try:
+            return bool(self._app.control.ping(timeout=seconds, limit=1))
+        except (OperationalError, RedisError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    def _send(self, name: str, *words: object) -> None:
+        try:
+            self._app.send_task(name, args=words, retry_policy={"max_retries": 3, "interval_start": 0.1})
+        except (OperationalError, RedisError, OSError) as error:
+            raise UnansweredError(
+                "the broker may not have taken the work",
+                where=self._app.connection_for_write().as_uri(),
+                found=str(error) or type(error).__name__,
+                remedy="see that Redis runs, then: lockstep status",
+            ) from error
+
+    def _unreachable(self, error: Exception) -> UsageError:
+        return UsageError(
+            "the broker can't be reached",
+            where=self._app.connection_for_write().as_uri(),
+            expected="a Redis server",
+            found=str(error) or type(error).__name__,
+            remedy="start it, or: lockstep standalone",
+        )

@@ -1,0 +1,56 @@
+"""Wires the parts together, each made when it is first asked for. Importing this module does nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+
+from orchestrator.adapters.artifacts import DirectoryArtifacts
+from orchestrator.adapters.dispatch import CeleryDispatch
+from orchestrator.adapters.ledger.engine import open_engine, upgrade
+from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.domain.errors import UsageError
+from orchestrator.ports import Clock
+from orchestrator.settings import Settings
+
+
+def utc_now() -> datetime:
+    """The time of day in UTC."""
+    return datetime.now(UTC)
+
+
+class Lockstep:
+    """Everything that a command or a worker needs, for one set of settings."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.read()
+
+    @property
+    def clock(self) -> Clock:
+        """The machine's clock, for records alone."""
+        return utc_now
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        """The ledger, its schema brought up to date."""
+        self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = open_engine(self.settings.ledger_url)
+        upgrade(engine)
+        return SqlLedger(engine, self.clock)
+
+    @cached_property
+    def artifacts(self) -> DirectoryArtifacts:
+        """The store of releases' content."""
+        return DirectoryArtifacts(self.settings.artifacts)
+
+    @cached_property
+    def dispatch(self) -> CeleryDispatch:
+        """The way to the workers; `UsageError` where no broker is configured."""
+        if self.settings.broker_url is None:
+            raise UsageError(
+                "no broker is configured",
+                expected="a running `lockstep standalone`, or LOCKSTEP_BROKER_URL",
+                found=f"neither, and nothing in {self.settings.broker_note}",
+                remedy="start one in another terminal: lockstep standalone",
+            )
+        return CeleryDispatch(self.settings.broker_url)

@@ -1,0 +1,181 @@
+"""Following a deployment: a live table on a terminal, plain lines in a pipe, and a last word."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.output import Exit
+from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Step, Trouble
+from orchestrator.domain.errors import Problem, UnansweredError
+from orchestrator.ports import Deployments
+from orchestrator.services.coordinator import found
+
+#: How often the ledger is read, in seconds.
+LOOK_SECONDS = 0.1
+#: After this long without a change, it is asked whether any worker is there at all, in seconds.
+QUIET_SECONDS = 20.0
+
+STEPS = (Step.STAGE, Step.VERIFY, Step.ARM, Step.ACTIVATE, Step.CONFIRM)
+
+
+def outcome(deployment: Deployment) -> Exit | None:
+    """The exit code of a deployment that rests, None while it goes on."""
+    match deployment.state:
+        case State.DONE:
+            return Exit.DONE
+        case State.ABORTED:
+            return Exit.ABORTED
+        case State.PREPARED if deployment.plan.hold:
+            return Exit.DONE
+        case _ if deployment.decision is Decision.COMMIT and deployment.troubles:
+            return Exit.OPEN
+    return None
+
+
+@dataclass
+class Story:
+    """What is known of a deployment so far, and the lines that are new."""
+
+    deployment: Deployment
+    cells: dict[tuple[str, Step], Report] = field(default_factory=dict)
+    sequence: int = 0
+
+    def update(self, ledger: Deployments) -> list[str]:
+        """Read on; returns a plain line for each thing that happened since."""
+        before = self.deployment.state
+        self.deployment = found(ledger, self.deployment.id)
+        lines = []
+        for sequence, report in ledger.reports(self.deployment.id, self.sequence):
+            self.sequence = sequence
+            self.cells[report.frontend, report.step] = report
+            lines.append(report_line(report))
+        if self.deployment.state is not before:
+            lines.append(str(self.deployment.state))
+        return lines
+
+    def table(self) -> Group:
+        """One row per frontend, one column per step."""
+        plan = self.deployment.plan
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("frontend")
+        for step in STEPS:
+            table.add_column(str(step), min_width=9)
+        for name in plan.frontends:
+            table.add_row(name, *(self._cell(name, step) for step in STEPS))
+        head = Text.assemble((f"{plan.fleet} ", "bold"), f"epoch {self.deployment.epoch}: ", str(self.deployment.state))
+        return Group(head, table)
+
+    def _cell(self, frontend: str, step: Step) -> Text:
+        report = self.cells.get((frontend, step))
+        if report is None:
+            return Text("·", style="dim")
+        if report.outcome is Outcome.ACCEPTED:
+            seconds = report.detail.get("seconds")
+            return Text("✓" if seconds is None else f"✓ {seconds:.2f} s", style="green")
+        return Text("✗" if report.outcome is Outcome.REFUSED else "?", style="bold red")
+
+
+def report_line(report: Report) -> str:
+    """A report in one line."""
+    again = f" (attempt {report.attempt})" if report.attempt > 1 else ""
+    if report.outcome is Outcome.ACCEPTED:
+        detail = report.detail
+        parts = {
+            Step.STAGE: lambda: f": {detail['objects']} objects, {detail['bytes']} bytes, {detail['seconds']} s",
+            Step.VERIFY: lambda: f": {detail['files']} answers checked, {detail['seconds']} s",
+            Step.ARM: lambda: f": {detail['seconds']} s",
+        }
+        return f"{report.frontend}: {report.step}{again} done{parts.get(report.step, str)()}"
+    word = "refused" if report.outcome is Outcome.REFUSED else "outcome unknown"
+    return f"{report.frontend}: {report.step}{again} {word}: {report.problem.get('what', '')}"
+
+
+def follow(ledger: Deployments, deployment: Deployment, console: Console, alive: Callable[[], bool]) -> Deployment:
+    """Show the deployment until it rests. `alive` asks whether any worker answers.
+
+    Raises:
+        UnansweredError: nothing happens any more and no worker answers; the deployment is open.
+    """
+    story = Story(deployment)
+    quiet = time.monotonic()
+
+    def look() -> list[str]:
+        nonlocal quiet
+        lines = story.update(ledger)
+        if lines:
+            quiet = time.monotonic()
+        elif time.monotonic() - quiet > QUIET_SECONDS:
+            if not alive():
+                raise _nobody(story.deployment)
+            quiet = time.monotonic()
+        return lines
+
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=10, transient=False) as live:
+            while outcome(story.deployment) is None:
+                look()
+                live.update(story.table())
+                time.sleep(LOOK_SECONDS)
+            story.update(ledger)
+            live.update(story.table())
+    else:
+        while outcome(story.deployment) is None:
+            for line in look():
+                console.print(line, markup=False, highlight=False)
+            time.sleep(LOOK_SECONDS)
+        for line in story.update(ledger):
+            console.print(line, markup=False, highlight=False)
+    return story.deployment
+
+
+def _nobody(deployment: Deployment) -> UnansweredError:
+    return UnansweredError(
+        f"deployment {deployment.id} does not go on: no worker answers",
+        expected="a running worker",
+        found=f"state {deployment.state} for {QUIET_SECONDS:g} s",
+        remedy=f"start one (lockstep standalone, or lockstep-worker), then: lockstep continue {deployment.id}, "
+        f"or lockstep abort {deployment.id}",
+    )
+
+
+def last_word(deployment: Deployment, before: int | None) -> list[Text]:
+    """What became of it, as a person would want to read it. `before` is the epoch that was served until now."""
+    plan, number = deployment.plan, deployment.id
+    apps = ", ".join(f"{p.app} {p.version}" for p in plan.placements)
+    count = len(plan.frontends)
+    everyone = f"{count} frontends" if count > 1 else "1 frontend"
+    match outcome(deployment):
+        case Exit.DONE if deployment.state is State.DONE:
+            skew = "" if deployment.skew is None else f", flipped within {deployment.skew * 1000:.1f} ms"
+            return [Text(f"done: {plan.fleet} serves epoch {deployment.epoch} ({apps}) on {everyone}{skew}", "green")]
+        case Exit.DONE:
+            until = f" until {plan.due_at or plan.expires_at:%Y-%m-%d %H:%M} UTC"
+            return [
+                Text(f"prepared: {plan.fleet} holds epoch {deployment.epoch} ({apps}), proven on {everyone},{until}"),
+                Text(f"  go on: lockstep continue {number}; or drop it: lockstep abort {number}"),
+            ]
+        case Exit.ABORTED:
+            still = "nothing is served yet" if before is None else f"every frontend still serves epoch {before}"
+            return [Text(f"aborted: nothing was changed, {still}", "bold red"), *trouble_lines(deployment.troubles)]
+    return [
+        Text(f"open: epoch {deployment.epoch} is committed, but not every frontend confirmed it", "bold yellow"),
+        *trouble_lines(deployment.troubles),
+        Text(f"  ask them again: lockstep continue {number}"),
+    ]
+
+
+def trouble_lines(troubles: Sequence[Trouble]) -> list[Text]:
+    """Each trouble with what was expected, what was found and what to do."""
+    lines = []
+    for trouble in troubles:
+        head, *rest = str(Problem(**{str(key): value for key, value in trouble.problem.items()})).split("\n")
+        lines.append(Text(f"  {trouble.step}: {head}"))
+        lines += [Text(f"  {line}") for line in rest]
+    return lines

@@ -1,0 +1,177 @@
+"""The use cases of deployments: deploy, roll back, continue, abort. They write the ledger and hand work to workers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from inventory.model import Fleet, MountedApp
+from orchestrator.domain.activation import Activation, ActivationName, Placement
+from orchestrator.domain.deployment import Decision, Deployment, Kind, Plan, State, Trouble
+from orchestrator.domain.errors import ConflictError, LockstepError, Problem, UsageError
+from orchestrator.ota.layouts import layout
+from orchestrator.ports import Artifacts, Clock, Deployments, Dispatch, Ledger
+from orchestrator.services.coordinator import found
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Whether to stop before the flip, and until when. Times are in UTC."""
+
+    hold: bool = False
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deploying:
+    """Moving fleets to other releases."""
+
+    ledger: Ledger
+    artifacts: Artifacts
+    dispatch: Dispatch
+    clock: Clock
+
+    def deploy(self, fleet: Fleet, changes: Mapping[str, str], schedule: Schedule, actor: str) -> Deployment:
+        """Plan a deployment of `changes` (app -> version), and have a worker coordinate it."""
+        return self._start(self.plan(fleet, changes, schedule, actor))
+
+    def rollback(self, fleet: Fleet, epoch: int | None, schedule: Schedule, actor: str) -> Deployment:
+        """Plan a deployment of what the fleet served at `epoch`, or before the present one; and have it coordinated."""
+        return self._start(self.plan_rollback(fleet, epoch, schedule, actor))
+
+    def plan(self, fleet: Fleet, changes: Mapping[str, str], schedule: Schedule, actor: str) -> Plan:
+        """What a deployment would be. Changes nothing. `UsageError` for apps or versions that do not exist."""
+        mounted = {app.name: app for app in fleet.apps}
+        for app in changes:
+            if app not in mounted:
+                raise UsageError(f"fleet {fleet.key} has no app {app}", expected=_listed(mounted), found=app)
+        placements = {app: self._placement(mounted[app], version) for app, version in changes.items()}
+        present = last_committed(self.ledger, fleet.key)
+        for placement in () if present is None else present.plan.placements:
+            if placement.app in mounted:
+                placements.setdefault(placement.app, _moved(placement, mounted[placement.app]))
+        return self._whole(fleet, Kind.DEPLOY, changes, tuple(sorted(placements.values())), schedule, actor)
+
+    def plan_rollback(self, fleet: Fleet, epoch: int | None, schedule: Schedule, actor: str) -> Plan:
+        """What a rollback would be. Changes nothing. `UsageError` where there is nothing to go back to."""
+        committed = self.ledger.committed(fleet.key)
+        if not committed:
+            raise UsageError(f"{fleet.key} was never deployed to", remedy=f"lockstep deploy {fleet.key} APP=VERSION")
+        target = next((d for d in committed if d.epoch == epoch), None)
+        if epoch is None:
+            now = committed[0].plan.placements
+            target = next((d for d in committed if d.plan.placements != now), None)
+        if target is None:
+            epochs = ", ".join(str(d.epoch) for d in committed[:20])
+            wanted = "an earlier activation" if epoch is None else f"epoch {epoch}"
+            raise UsageError(f"{fleet.key} never served {wanted}", expected=f"one of the epochs {epochs}")
+        mounted = {app.name: app for app in fleet.apps}
+        placements = tuple(sorted(_moved(p, mounted[p.app]) for p in target.plan.placements if p.app in mounted))
+        changes = {p.app: p.version for p in placements}
+        return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor)
+
+    def proceed(self, number: int) -> Deployment:
+        """Let a held deployment go on, or carry on one whose outcome is open. `ConflictError` where it has ended."""
+        deployment = found(self.ledger, number)
+        if deployment.state.ended:
+            raise ConflictError(f"deployment {number} has ended: {deployment.state}", remedy="plan a new one")
+        if deployment.decision is None:
+            if deployment.state not in (State.PLANNED, State.PREPARED):
+                raise ConflictError(
+                    f"deployment {number} is not held",
+                    expected=f"state {State.PREPARED}",
+                    found=f"state {deployment.state}",
+                    remedy=f"wait for it: lockstep deployments show {number}; or end it: lockstep abort {number}",
+                )
+            self.ledger.release_hold(number)
+        self.ledger.note_troubles(number, [])
+        self.dispatch.coordinate(number)
+        return found(self.ledger, number)
+
+    def abort(self, number: int, actor: str) -> Deployment:
+        """Write the decision to abort, and have the frontends disarmed. `ConflictError` after the commit."""
+        deployment = found(self.ledger, number)
+        asked = Problem("an operator aborted it", found=actor)
+        stands = self.ledger.decide(number, Decision.ABORT, [Trouble("abort", "", asked.as_dict())])
+        if stands is not Decision.ABORT:
+            raise ConflictError(
+                f"deployment {number} was committed: it can't be aborted",
+                found=f"state {found(self.ledger, number).state}",
+                remedy=f"go back with a new deployment: lockstep rollback {deployment.plan.fleet}",
+            )
+        if not found(self.ledger, number).state.ended:
+            self.dispatch.coordinate(number)
+        return found(self.ledger, number)
+
+    # ── below ──
+
+    def _start(self, plan: Plan) -> Deployment:
+        deployment = self.ledger.plan(plan)
+        try:
+            self.dispatch.coordinate(deployment.id)
+        except LockstepError as error:
+            # Nobody was asked to do anything yet. If the message arrives after all, its coordinator finds this.
+            trouble = Trouble("plan", "", error.problem.as_dict())
+            if self.ledger.decide(deployment.id, Decision.ABORT, [trouble]) is Decision.ABORT:
+                self.ledger.move(deployment.id, State.ABORTING, State.ABORTED)
+            raise
+        return deployment
+
+    def _placement(self, app: MountedApp, version: str) -> Placement:
+        record = self.ledger.release(app.name, version)
+        if record is None:
+            known = [r.version for r in self.ledger.releases(app.name)]
+            near = difflib.get_close_matches(version, known, n=3)
+            raise UsageError(
+                f"there is no release {app.name} {version}",
+                expected=_listed(near or known[:10]) if known else "a release that was built",
+                remedy=f"lockstep release build DIR --app {app.name} --version {version}",
+            )
+        return Placement(app.name, app.mount, version, record.digest)
+
+    def _whole(
+        self,
+        fleet: Fleet,
+        kind: Kind,
+        changes: Mapping[str, str],
+        placements: tuple[Placement, ...],
+        schedule: Schedule,
+        actor: str,
+    ) -> Plan:
+        """The plan, after a look at its layout: what can't lie on a frontend is refused before anything is sent."""
+        manifests = {p.digest: self.artifacts.manifest(p.digest) for p in placements}
+        layout(Activation.of(ActivationName(1, "0" * 16), placements), manifests)
+        hold = schedule.hold or schedule.due_at is not None
+        begins = schedule.due_at or self.clock()
+        return Plan(
+            fleet=fleet.key,
+            kind=kind,
+            changes=dict(changes),
+            placements=placements,
+            frontends=tuple(frontend.name for frontend in fleet.frontends),
+            snapshot=fleet.model_dump(mode="json"),
+            actor=actor,
+            hold=hold,
+            due_at=schedule.due_at,
+            expires_at=begins + timedelta(hours=fleet.policy.hold_hours) if hold else None,
+        )
+
+
+def last_committed(ledger: Deployments, fleet: str) -> Deployment | None:
+    """What the fleet serves, according to the ledger."""
+    return next(iter(ledger.committed(fleet)), None)
+
+
+def previous_committed(ledger: Deployments, deployment: Deployment) -> Deployment | None:
+    """What the fleet served before this deployment."""
+    return next((d for d in ledger.committed(deployment.plan.fleet) if d.epoch < deployment.epoch), None)
+
+
+def _moved(placement: Placement, app: MountedApp) -> Placement:
+    return Placement(placement.app, app.mount, placement.version, placement.digest)
+
+
+def _listed(names: Mapping[str, object] | list[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

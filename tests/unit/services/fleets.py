@@ -1,0 +1,113 @@
+"""What the tests of the services share: an embedded ledger, a store of two releases, a fleet, and a silent dispatch."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from inventory.model import Fleet
+from orchestrator.adapters.artifacts import DirectoryArtifacts
+from orchestrator.adapters.ledger.engine import open_engine, upgrade
+from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.domain.coordination import Ask
+from orchestrator.domain.deployment import Decision, Deployment, State
+from orchestrator.domain.errors import UnansweredError
+from orchestrator.domain.release import File, Manifest, ota_hash
+from orchestrator.ports import ReleaseRecord
+from orchestrator.services.deployments import Deploying
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJcm6B5z4R1y2IhLzgGXB5de65ZNWsN6W9K7plwrEAOW"
+
+
+@dataclass
+class Clock:
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_hours(self, hours: float) -> None:
+        self.now += timedelta(hours=hours)
+
+
+@dataclass
+class Messages:
+    """A dispatch that keeps what it was asked to hand on; `broken`: the broker can't be reached."""
+
+    coordinated: list[int] = field(default_factory=list)
+    broken: bool = False
+
+    def coordinate(self, number: int) -> None:
+        if self.broken:
+            raise UnansweredError("the broker may not have taken the work")
+        self.coordinated.append(number)
+
+    def step(self, number: int, ask: Ask) -> None:
+        raise AssertionError(f"the services ask for no step: {number} {ask}")
+
+
+@dataclass
+class World:
+    ledger: SqlLedger
+    artifacts: DirectoryArtifacts
+    messages: Messages
+    clock: Clock
+
+    @classmethod
+    def at(cls, directory: Path) -> World:
+        engine = open_engine(f"sqlite:///{directory / 'ledger.sqlite'}")
+        upgrade(engine)
+        clock = Clock()
+        return cls(SqlLedger(engine, clock), DirectoryArtifacts(directory / "artifacts"), Messages(), clock)
+
+    @property
+    def deploying(self) -> Deploying:
+        return Deploying(self.ledger, self.artifacts, self.messages, self.clock)
+
+    def release(self, app: str, version: str, content: bytes | None = None) -> Manifest:
+        text = content or f"{app} {version}".encode()
+        sha = hashlib.sha256(text).hexdigest()
+        file = File("index.html", len(text), sha, ota_hash(hashlib.md5(text, usedforsecurity=False).digest()))
+        manifest = Manifest.of([file])
+        self.artifacts.add(sha, [text])
+        self.artifacts.add_manifest(manifest)
+        self.ledger.add_release(ReleaseRecord(app, version, manifest.digest, 1, len(text), self.clock.now))
+        return manifest
+
+    def carry_out(self, deployment: Deployment) -> None:
+        """As a coordinator would whose frontends all agree."""
+        path = (State.PLANNED, State.STAGING, State.VERIFYING)
+        for before, after in itertools.pairwise(path):
+            assert self.ledger.move(deployment.id, before, after)[1]
+        assert self.ledger.prepare(deployment.id)[1]
+
+    def commit(self, deployment: Deployment) -> None:
+        self.carry_out(deployment)
+        assert self.ledger.decide(deployment.id, Decision.COMMIT, []) is Decision.COMMIT
+        self.ledger.move(deployment.id, State.ACTIVATING, State.FINISHING)
+        self.ledger.move(deployment.id, State.FINISHING, State.DONE)
+
+
+def fleet(apps: tuple[str, ...] = ("ToDo", "Portal"), frontends: int = 3) -> Fleet:
+    return Fleet.model_validate(
+        {
+            "environment": "Production",
+            "name": "web",
+            "apps": [{"name": app, "mount": f"/{app}/"} for app in apps],
+            "frontends": [
+                {
+                    "name": f"fe{n}",
+                    "address": f"127.0.0.{n}",
+                    "user": "deploy",
+                    "host_key": HOST_KEY,
+                    "root": "/srv/lockstep",
+                    "url": f"http://127.0.0.{n}:8080",
+                }
+                for n in range(1, frontends + 1)
+            ],
+        }
+    )

@@ -1,0 +1,214 @@
+"""What goes over the wire to the frontend's script, to the letter; and that nothing but its exact answers counts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.activation import ActivationName
+from orchestrator.domain.errors import UnansweredError
+from workers.frontend.answers import ScriptRefusedError, interpret, printable
+from workers.frontend.commands import (
+    Activate,
+    Arm,
+    Assemble,
+    Command,
+    Disarm,
+    Discard,
+    Init,
+    Install,
+    Listing,
+    Missing,
+    Probe,
+    Receive,
+    Recipe,
+    Verify,
+    shell_line,
+)
+
+ROOT = "/srv/lockstep"
+NAME = ActivationName(7, "00112233445566aa")
+SHA = "ab" * 32
+RELEASE = f"ToDo/{SHA}"
+SCRIPT = f"sh {ROOT}/state/lockstep-frontend {ROOT}"
+
+LINES: list[tuple[Command, str]] = [
+    (Init(ROOT), f"{SCRIPT} init"),
+    (Probe(ROOT), f"{SCRIPT} probe"),
+    (Missing(ROOT), f"{SCRIPT} missing"),
+    (Receive(ROOT, NAME), f"{SCRIPT} receive 7-00112233445566aa"),
+    (Assemble(ROOT, NAME), f"{SCRIPT} assemble 7-00112233445566aa"),
+    (Verify(ROOT, NAME, (RELEASE,)), f"{SCRIPT} verify 7-00112233445566aa {RELEASE}"),
+    (Listing(ROOT, f"releases/{RELEASE}"), f"{SCRIPT} listing releases/{RELEASE}"),
+    (Arm(ROOT, NAME, 40), f"timeout 40 {SCRIPT} arm 7-00112233445566aa"),
+    (Activate(ROOT, NAME), f"{SCRIPT} activate 7-00112233445566aa"),
+    (Disarm(ROOT, NAME), f"{SCRIPT} disarm 7-00112233445566aa"),
+    (Discard(ROOT, NAME, RELEASE), f"{SCRIPT} discard 7-00112233445566aa {RELEASE}"),
+    (Recipe(ROOT, ("nginx", "-t"), ("nginx", "-s", "reload")), f"{SCRIPT} recipe nginx -t -- nginx -s reload"),
+]
+
+
+@pytest.mark.parametrize(("command", "line"), LINES, ids=[line.split()[-1] for _, line in LINES])
+def test_a_command_becomes_exactly_this_line(command: Command, line: str) -> None:
+    assert shell_line(command.argv()) == line
+
+
+@given(st.text(min_size=1))
+def test_no_word_reaches_the_shell_unquoted(word: str) -> None:
+    if "\0" not in word:
+        assert shlex.split(shell_line(["sh", word])) == ["sh", word]
+
+
+def test_the_bootstrap_takes_its_paths_as_arguments_and_never_in_the_program() -> None:
+    argv = Install(ROOT, SHA).argv()
+    assert argv[:2] == ("sh", "-c")
+    assert ROOT not in argv[2]
+    assert argv[3:] == ("lockstep-install", ROOT, SHA)
+
+
+def test_the_bootstrap_believes_only_its_own_word() -> None:
+    Install(ROOT, SHA).parse(b"installed\n", 0)
+    for stdout, status in ((b"installed\n", 1), (b"", 0), (b"installed\nmore\n", 0), (b"installed\n", None)):
+        with pytest.raises(UnansweredError):
+            Install(ROOT, SHA).parse(stdout, status)
+
+
+def test_ok_with_status_0_is_the_only_success() -> None:
+    assert interpret("probe", b"a\nb\nOK\n", 0) == ["a", "b"]
+    assert interpret("probe", b"OK\n", 0) == []
+
+
+@pytest.mark.parametrize(
+    ("stdout", "status"),
+    [
+        (b"", 0),
+        (b"OK", 0),
+        (b"OK\n", None),
+        (b"OK\n", 1),
+        (b"OK \n", 0),
+        (b"OK then\n", 0),
+        (b"OK\nmore\n", 0),
+        (b"ok\n", 0),
+        (b"REFUSED fenced text\n", 0),
+        (b"REFUSED fenced text\n", 11),
+        (b"FAILED io text\n", 10),
+        (b"REFUSED  text\n", 10),
+        (b"REFUSED Fenced text\n", 10),
+        (b"\xff\xfe\n", 0),
+    ],
+)
+def test_everything_else_is_an_unknown_outcome(stdout: bytes, status: int | None) -> None:
+    with pytest.raises(UnansweredError):
+        interpret("arm", stdout, status)
+
+
+@pytest.mark.parametrize(("word", "status"), [("REFUSED", 10), ("FAILED", 11)])
+def test_a_refusal_carries_its_code_and_a_text_that_is_safe_to_show(word: str, status: int) -> None:
+    with pytest.raises(ScriptRefusedError) as caught:
+        interpret("arm", f"{word} fenced epoch 3 is \x1b[31mbelow\x07\n".encode(), status)
+    assert caught.value.code == "fenced"
+    assert caught.value.problem.what == "arm: epoch 3 is  [31mbelow"
+    assert caught.value.problem.remedy
+
+
+PROBE = f"""script {SHA}
+fence 6
+current 6-{"0" * 16}
+drained no
+free 123456
+clock 1700000000.123456789
+activation 6-{"0" * 16}
+activation 7-{"1" * 16}
+release {RELEASE}
+ahead 7-{"1" * 16}
+OK
+"""
+
+
+def test_a_probe_is_read_whole() -> None:
+    probed = Probe(ROOT).parse(PROBE.encode(), 0)
+    assert (probed.script, probed.fence, probed.free, probed.drained) == (SHA, 6, 123456, False)
+    assert probed.current == ActivationName(6, "0" * 16)
+    assert probed.clock == pytest.approx(1700000000.1234567)
+    assert probed.activations == {f"6-{'0' * 16}", f"7-{'1' * 16}"}
+    assert probed.releases == {RELEASE}
+    assert probed.ahead == {f"7-{'1' * 16}"}
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in PROBE.splitlines() if line.split()[0] in {"script", "fence", "free"}]
+)
+def test_a_probe_with_a_line_missing_or_twice_is_not_understood(line: str) -> None:
+    for text in (PROBE.replace(f"{line}\n", ""), f"{line}\n{PROBE}"):
+        with pytest.raises(UnansweredError):
+            Probe(ROOT).parse(text.encode(), 0)
+
+
+@given(st.integers(0, len(PROBE) - 4), st.sampled_from(" \n/.*;$a0\x00é"))
+def test_a_probe_with_a_byte_changed_is_understood_or_an_unknown_outcome(at: int, byte: str) -> None:
+    changed = PROBE[:at] + byte + PROBE[at + 1 :]
+    try:
+        probed = Probe(ROOT).parse(changed.encode(), 0)
+    except UnansweredError:
+        return
+    assert all(ActivationName.parse(name) for name in probed.activations)
+
+
+def test_missing_objects_are_hashes_and_nothing_else() -> None:
+    assert Missing(ROOT).parse(f"missing {SHA}\nOK\n".encode(), 0) == [SHA]
+    for line in ("missing ../etc", f"missed {SHA}", f"missing {SHA} x", f"missing {SHA.upper()}"):
+        with pytest.raises(UnansweredError):
+            Missing(ROOT).parse(f"{line}\nOK\n".encode(), 0)
+
+
+def test_a_verified_tree_is_named_once_with_its_hash() -> None:
+    verify = Verify(ROOT, NAME, (RELEASE,))
+    line = f"tree activations/{NAME} {SHA} 12"
+    assert verify.parse(f"{line}\nOK\n".encode(), 0) == {f"activations/{NAME}": SHA}
+    for text in (f"{line}\n{line}\n", f"tree x {SHA}\n", f"tree  {SHA} 1\n"):
+        with pytest.raises(UnansweredError):
+            verify.parse(f"{text}OK\n".encode(), 0)
+
+
+def test_a_listing_has_entries_of_three_kinds() -> None:
+    listing = Listing(ROOT, f"releases/{RELEASE}")
+    assert listing.parse(f"entry f {SHA} a b\nOK\n".encode(), 0) == [f"f {SHA} a b"]
+    for line in ("entry", "entry x y", f"entry d {SHA} a", f"f {SHA} a"):
+        with pytest.raises(UnansweredError):
+            listing.parse(f"{line}\nOK\n".encode(), 0)
+
+
+Flipping = Callable[[bytes, int | None], float | None]
+
+
+@pytest.mark.parametrize("parse", [Arm(ROOT, NAME, 40).parse, Activate(ROOT, NAME).parse])
+def test_a_flip_names_this_activation_or_a_later_one(parse: Flipping) -> None:
+    assert parse(f"ACTIVE {NAME} 12.5\nOK\n".encode(), 0) == 12.5
+    assert parse(f"ACTIVE 8-{'0' * 16} 0\nOK\n".encode(), 0) is None
+    for text in (f"ACTIVE 6-{'0' * 16} 12.5\nOK\n", f"ACTIVE {NAME}\nOK\n", "OK\n", "STOODDOWN\n"):
+        with pytest.raises(UnansweredError):
+            parse(text.encode(), 0)
+
+
+def test_the_word_names_the_activation() -> None:
+    arm = Arm(ROOT, NAME, 40)
+    assert (arm.armed, arm.go) == (b"ARMED 7-00112233445566aa\n", b"GO 7-00112233445566aa\n")
+
+
+@pytest.mark.parametrize("command", [Init(ROOT), Receive(ROOT, NAME), Assemble(ROOT, NAME), Disarm(ROOT, NAME)])
+def test_a_command_that_answers_nothing_else_must_not(command: Any) -> None:
+    command.parse(b"OK\n", 0)
+    with pytest.raises(UnansweredError):
+        command.parse(b"something\nOK\n", 0)
+
+
+@given(st.text())
+def test_what_is_shown_of_foreign_text_is_one_short_line(text: str) -> None:
+    shown = printable(text)
+    assert len(shown) <= 300
+    assert all(char.isprintable() for char in shown)

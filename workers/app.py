@@ -1,0 +1,104 @@
+"""The worker: Celery's application with Lockstep's tasks, and the command `lockstep-worker`.
+
+A worker runs its tasks in threads: they wait for frontends, and so share one connection per frontend. Tasks are thin,
+ids in; everything that they know comes from the ledger, so a task delivered twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from orchestrator.adapters.dispatch import (
+    COORDINATE,
+    COORDINATION_QUEUE,
+    STEP_QUEUE,
+    STEPS,
+    WATCH,
+    celery_app,
+)
+from orchestrator.bootstrap import Lockstep
+from orchestrator.domain.deployment import Step
+from orchestrator.domain.errors import LockstepError, UsageError
+from orchestrator.logs import configure
+from orchestrator.settings import Settings
+from workers.bootstrap import Workshop
+from workers.tasks import deployment, frontend
+from workers.tasks.deployment import WATCH_EVERY
+
+#: Threads of one worker: as many frontends are staged or verified side by side.
+CONCURRENCY = 32
+
+
+def make_app(settings: Settings) -> Celery:
+    """The application, its tasks bound to one workshop. `UsageError` where no broker is configured."""
+    lockstep = Lockstep(settings)
+    if settings.broker_url is None:
+        raise UsageError(
+            "no broker is configured",
+            expected="LOCKSTEP_BROKER_URL, such as redis://broker.example.com/0",
+            remedy="set it, or run everything in one command: lockstep standalone",
+        )
+    workshop = Workshop(lockstep)
+    app = celery_app(settings.broker_url)
+
+    @app.task(name=COORDINATE)
+    def coordinate(number: int) -> None:
+        deployment.coordinate(workshop, number)
+
+    @app.task(name=WATCH, acks_late=False, expires=WATCH_EVERY.total_seconds())
+    def watch() -> None:
+        deployment.watch(workshop)
+
+    @app.task(name=STEPS[Step.STAGE])
+    def stage(number: int, name: str, asking: int) -> None:
+        frontend.stage(workshop, number, name, asking)
+
+    @app.task(name=STEPS[Step.VERIFY])
+    def verify(number: int, name: str, asking: int) -> None:
+        frontend.verify(workshop, number, name, asking)
+
+    app.conf.beat_schedule = {"watch": {"task": WATCH, "schedule": WATCH_EVERY}}
+    return app
+
+
+def arguments(given: Sequence[str], settings: Settings) -> list[str]:
+    """Celery's command line for `lockstep-worker GIVEN…`; what is given comes last and so overrides."""
+    own = [
+        "worker",
+        "--pool=threads",
+        f"--concurrency={CONCURRENCY}",
+        f"--queues={COORDINATION_QUEUE},{STEP_QUEUE}",
+        "--loglevel=INFO",
+        "--without-mingle",
+        "--without-gossip",
+        f"--schedule={settings.home / 'beat-schedule'}",
+    ]
+    return [*own, *given]
+
+
+def main() -> None:
+    """`lockstep-worker [CELERY OPTION…]`: `--beat` on exactly one worker, `--concurrency`, `--hostname`, …."""
+    settings = Settings.read()
+    configure(settings.log_format)
+    setup_logging.connect(_keep_logging, weak=False)
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        app = make_app(settings)
+    except LockstepError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    app.worker_main(arguments(sys.argv[1:], settings))
+
+
+def _keep_logging(**_: object) -> None:
+    """Celery leaves the logging as `configure` set it."""
+    logging.getLogger("celery").setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    main()

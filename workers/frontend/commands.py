@@ -1,0 +1,307 @@
+"""What a worker says to a frontend: each command is a dataclass in, argv out, and its answer parsed. No I/O.
+
+The commands are those of `remote/lockstep-frontend`; docs/protocol.md, "On a frontend", lists them. Answers come from
+another machine, so every word of them must match its pattern before it counts; anything else is `UnansweredError`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.domain.activation import NAME as ACTIVATION
+from orchestrator.domain.activation import ActivationName
+from orchestrator.domain.errors import UnansweredError
+from orchestrator.domain.release import SHA256
+from workers.frontend.answers import interpret, printable, unintelligible
+
+RELEASE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}/[0-9a-f]{64}")
+EPOCH = re.compile(r"0|[1-9][0-9]{0,9}")
+CLOCK = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+
+
+def shell_line(argv: Sequence[str]) -> str:
+    """The one string that sshd hands to the login shell; every word quoted."""
+    return shlex.join(argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of the script at `root`."""
+
+    root: str
+
+    @property
+    def name(self) -> str:
+        """The command's word."""
+        return type(self).__name__.lower()
+
+    @property
+    def script(self) -> str:
+        """Where the script lies on the frontend."""
+        return f"{self.root}/state/lockstep-frontend"
+
+    def words(self) -> tuple[str, ...]:
+        """What follows the command's name."""
+        return ()
+
+    def argv(self) -> tuple[str, ...]:
+        """The whole command line."""
+        return ("sh", self.script, self.root, self.name, *self.words())
+
+    def lines(self, stdout: bytes, status: int | None) -> list[str]:
+        """`interpret` under this command's name."""
+        return interpret(self.name, stdout, status)
+
+    def parse_nothing(self, stdout: bytes, status: int | None) -> None:
+        """For commands whose whole answer is the last word."""
+        if self.lines(stdout, status):
+            raise unintelligible(self.name, stdout, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Install(Command):
+    """Put the script (on standard input) in its place, whole or not at all; ``installed`` when its hash is right."""
+
+    sha256: str
+
+    def argv(self) -> tuple[str, ...]:
+        """A program of the shell with the paths as its arguments."""
+        program = (
+            'set -eu; umask 022; mkdir -p "$1/state"; new=$1/state/lockstep-frontend.$$; '
+            'trap \'rm -f "$new"\' EXIT; cat >"$new"; '
+            'set -- "$1" "$2" "$(sha256sum <"$new")"; [ "${3%% *}" = "$2" ]; '
+            'mv -f "$new" "$1/state/lockstep-frontend"; echo installed'
+        )
+        return ("sh", "-c", program, "lockstep-install", self.root, self.sha256)
+
+    def parse(self, stdout: bytes, status: int | None) -> None:
+        """Nothing, when it is installed."""
+        if stdout != b"installed\n" or status != 0:
+            raise UnansweredError(
+                "the frontend's script could not be installed",
+                where=self.script,
+                found=f"exit status {status}, {printable(stdout.decode('utf-8', 'replace'))}",
+                remedy="see that the account may write below the root",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Init(Command):
+    """Make the tree; harmless where it is there."""
+
+    parse = Command.parse_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a frontend says of itself. `clock` is its time of day in seconds, `free` bytes on its disk."""
+
+    script: str
+    fence: int
+    current: ActivationName
+    drained: bool
+    free: int
+    clock: float
+    activations: frozenset[str] = field(default_factory=frozenset)
+    releases: frozenset[str] = field(default_factory=frozenset)
+    ahead: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Command):
+    """Ask for the frontend's state."""
+
+    def parse(self, stdout: bytes, status: int | None) -> Probed:
+        """The state; every line must have its form, and none may be missing."""
+        single: dict[str, str] = {}
+        several: dict[str, set[str]] = {"activation": set(), "release": set(), "ahead": set()}
+        patterns = {
+            "script": SHA256,
+            "fence": EPOCH,
+            "current": ACTIVATION,
+            "drained": re.compile("yes|no"),
+            "free": re.compile("[0-9]{1,20}"),
+            "clock": CLOCK,
+            "activation": ACTIVATION,
+            "release": RELEASE,
+            "ahead": ACTIVATION,
+        }
+        for line in self.lines(stdout, status):
+            key, _, value = line.partition(" ")
+            if key not in patterns or not patterns[key].fullmatch(value) or key in single:
+                raise unintelligible(self.name, stdout, status)
+            if key in several:
+                several[key].add(value)
+            else:
+                single[key] = value
+        if len(single) + len(several) != len(patterns):
+            raise unintelligible(self.name, stdout, status)
+        return Probed(
+            script=single["script"],
+            fence=int(single["fence"]),
+            current=ActivationName.parse(single["current"]),
+            drained=single["drained"] == "yes",
+            free=int(single["free"]),
+            clock=float(single["clock"]),
+            activations=frozenset(several["activation"]),
+            releases=frozenset(several["release"]),
+            ahead=frozenset(several["ahead"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Missing(Command):
+    """Which of the objects (SHA-256 lines on standard input) the frontend lacks."""
+
+    def parse(self, stdout: bytes, status: int | None) -> list[str]:
+        """Their SHA-256, in the order asked."""
+        found = []
+        for line in self.lines(stdout, status):
+            key, _, sha = line.partition(" ")
+            if key != "missing" or not SHA256.fullmatch(sha):
+                raise unintelligible(self.name, stdout, status)
+            found.append(sha)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class OfActivation(Command):
+    """A command that names an activation."""
+
+    activation: ActivationName
+
+    def words(self) -> tuple[str, ...]:
+        """The activation."""
+        return (str(self.activation),)
+
+
+@dataclass(frozen=True, slots=True)
+class Receive(OfActivation):
+    """Take objects in: a gzip tar on standard input."""
+
+    parse = Command.parse_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Assemble(OfActivation):
+    """Build releases, look-up and the activation: a gzip tar of links on standard input."""
+
+    parse = Command.parse_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Verify(OfActivation):
+    """Hash the activation and its releases (``<app>/<digest>``) as they lie on the disk."""
+
+    releases: tuple[str, ...]
+
+    def words(self) -> tuple[str, ...]:
+        """The activation and the releases."""
+        return (str(self.activation), *self.releases)
+
+    def parse(self, stdout: bytes, status: int | None) -> dict[str, str]:
+        """Tree -> the SHA-256 of its listing."""
+        trees: dict[str, str] = {}
+        for line in self.lines(stdout, status):
+            found = re.fullmatch(r"tree (\S{1,200}) ([0-9a-f]{64}) ([0-9]{1,9})", line)
+            if found is None or found[1] in trees:
+                raise unintelligible(self.name, stdout, status)
+            trees[found[1]] = found[2]
+        return trees
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Command):
+    """What `Verify` hashed of one tree, line by line."""
+
+    tree: str
+
+    def words(self) -> tuple[str, ...]:
+        """The tree."""
+        return (self.tree,)
+
+    def parse(self, stdout: bytes, status: int | None) -> list[str]:
+        """The lines, as `orchestrator.domain.layout.Tree.listing` spells them."""
+        lines = self.lines(stdout, status)
+        if not all(re.fullmatch(r"entry [flo] \S+ .+", line) for line in lines):
+            raise unintelligible(self.name, stdout, status)
+        return [line.removeprefix("entry ") for line in lines]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm(OfActivation):
+    """Raise the fence and wait for one word, at most `limit` seconds. See `armed` for the conversation."""
+
+    limit: int
+
+    def argv(self) -> tuple[str, ...]:
+        """Under a time limit of the frontend's own: an armed frontend that hears nothing stands down."""
+        return ("timeout", str(self.limit), *super(Arm, self).argv())
+
+    @property
+    def armed(self) -> bytes:
+        """The line that says that the frontend waits."""
+        return f"ARMED {self.activation}\n".encode()
+
+    @property
+    def go(self) -> bytes:
+        """The one word."""
+        return f"GO {self.activation}\n".encode()
+
+    def parse(self, stdout: bytes, status: int | None) -> float | None:
+        """After the word: when it flipped."""
+        return _flipped(self, self.lines(stdout, status), stdout, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Activate(OfActivation):
+    """Flip without an armed conversation: for a frontend that missed the word after the commit."""
+
+    def parse(self, stdout: bytes, status: int | None) -> float | None:
+        """When it flipped, None where it had flipped before."""
+        return _flipped(self, self.lines(stdout, status), stdout, status)
+
+
+def _flipped(command: OfActivation, lines: list[str], stdout: bytes, status: int | None) -> float | None:
+    """From ``ACTIVE <activation> <clock>``; the activation is this one or a later one. A clock of 0 is none."""
+    found = re.fullmatch(rf"ACTIVE ({ACTIVATION.pattern}) ({CLOCK.pattern})", lines[0]) if len(lines) == 1 else None
+    if found is None or ActivationName.parse(found[1]).epoch < command.activation.epoch:
+        raise unintelligible(command.name, stdout, status)
+    return float(found[4]) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Disarm(OfActivation):
+    """Raise the fence to the epoch and remove the activation."""
+
+    parse = Command.parse_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Discard(OfActivation):
+    """Remove the activation, a release that nothing else uses, and objects (SHA-256 lines on standard input)."""
+
+    release: str
+
+    def words(self) -> tuple[str, ...]:
+        """The activation and the release."""
+        return (str(self.activation), self.release)
+
+    parse = Command.parse_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Command):
+    """Write the web server's recipe (on standard input), check and reload the web server; put back on failure."""
+
+    check: tuple[str, ...]
+    reload: tuple[str, ...]
+
+    def words(self) -> tuple[str, ...]:
+        """The two command lines, a ``--`` between them."""
+        return (*self.check, "--", *self.reload)
+
+    parse = Command.parse_nothing

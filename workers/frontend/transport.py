@@ -1,0 +1,287 @@
+"""SSH to a frontend: the only importer of Fabric and Paramiko.
+
+One connection per frontend serves every command of a deployment, each command in a channel of its own. The host key
+is pinned by the inventory; a server that shows another one is not talked to. Measured on loopback, Paramiko, connect
+and first command: 61 ms and 44 ms, with TCP_NODELAY 16 ms and 2 ms; 100 MB through one channel: 218 MB/s, with
+aes128-gcm 265 MB/s.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
+
+import paramiko
+from fabric import Connection
+
+from inventory import hostkey
+from inventory.model import Frontend
+from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
+from workers.frontend.answers import LONGEST_ANSWER, printable
+from workers.frontend.commands import shell_line
+
+CONNECT_SECONDS = 10.0
+KEEPALIVE_SECONDS = 15
+FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+STDERR_MOST = 4096
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Answerable(Protocol[T_co]):
+    """A command: argv out, its answer parsed."""
+
+    def argv(self) -> tuple[str, ...]:
+        """The command line."""
+        ...
+
+    @property
+    def parse(self) -> Callable[[bytes, int | None], T_co]:
+        """The answer's meaning."""
+        ...
+
+
+class Session:
+    """An open connection. Safe to use from several threads: each command has its own channel."""
+
+    def __init__(self, frontend: Frontend, connection: Connection) -> None:
+        self.frontend = frontend
+        self._connection = connection
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection still stands, as far as this end knows."""
+        return bool(self._connection.is_connected)
+
+    def ask(self, command: Answerable[T_co], *, limit: float, stdin: Iterable[bytes] = ()) -> T_co:
+        """Run `command` and parse its answer. `limit` is in seconds.
+
+        Raises:
+            RefusedError: the frontend said no.
+            UnansweredError: no answer in time, a lost connection, or an answer that can't be understood.
+        """
+        conversation = self.converse(command.argv(), limit=limit)
+        try:
+            conversation.feed(stdin)
+            stdout, status = conversation.finish()
+        finally:
+            conversation.close()
+        return self.understood(command, conversation, stdout, status)
+
+    def understood(
+        self, command: Answerable[T_co], conversation: Conversation, stdout: bytes, status: int | None
+    ) -> T_co:
+        """The parsed answer; what the frontend wrote to standard error goes into the problem where there is none."""
+        try:
+            return command.parse(stdout, status)
+        except UnansweredError as error:
+            stderr = printable(conversation.stderr.decode("utf-8", "replace"))
+            problem = error.problem
+            raise UnansweredError(
+                problem.what,
+                where=self.frontend.name,
+                expected=problem.expected,
+                found=f"{problem.found}; on standard error: {stderr}" if stderr else problem.found,
+                remedy=problem.remedy,
+            ) from error
+
+    def converse(self, argv: Sequence[str], *, limit: float) -> Conversation:
+        """Start a command and leave its channel open. `limit` in seconds bounds all that follows."""
+        try:
+            channel = self._connection.transport.open_session(timeout=min(limit, CONNECT_SECONDS))
+            channel.exec_command(shell_line(argv))
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise lost(self.frontend, error) from error
+        return Conversation(self.frontend, channel, limit)
+
+    def close(self) -> None:
+        """Close the connection; commands that still run get end of file."""
+        with suppress(paramiko.SSHException, EOFError, OSError):
+            self._connection.close()
+
+
+class Conversation:
+    """One running command: words in, lines out, all within one time limit."""
+
+    def __init__(self, frontend: Frontend, channel: paramiko.Channel, limit: float) -> None:
+        self._frontend = frontend
+        self._channel = channel
+        self._limit = limit
+        self._deadline = time.monotonic() + limit
+        self._stdout = bytearray()
+        self.stderr = b""
+
+    def extend(self, limit: float) -> None:
+        """Give what follows `limit` seconds from now."""
+        self._limit = limit
+        self._deadline = time.monotonic() + limit
+
+    def feed(self, chunks: Iterable[bytes]) -> None:
+        """Send standard input and end it. A command that ends early gets no more: its answer says why."""
+        try:
+            for chunk in chunks:
+                self._wait()
+                self._channel.sendall(chunk)
+            self._channel.shutdown_write()
+        except TimeoutError as error:
+            raise self._late() from error
+        except OSError as error:
+            if not self._channel.closed and not self._channel.exit_status_ready():
+                raise lost(self._frontend, error) from error
+
+    def say(self, word: bytes) -> None:
+        """Send one word and leave standard input open."""
+        try:
+            self._wait()
+            self._channel.sendall(word)
+        except TimeoutError as error:
+            raise self._late() from error
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise lost(self._frontend, error) from error
+
+    def line(self) -> bytes:
+        """The next line, its end included; what is left where the output ends without one."""
+        while b"\n" not in self._stdout and self._more():
+            pass
+        end = self._stdout.find(b"\n") + 1 or len(self._stdout)
+        taken = bytes(self._stdout[:end])
+        del self._stdout[:end]
+        return taken
+
+    def finish(self) -> tuple[bytes, int | None]:
+        """The rest of the output, and the exit status: None where the connection gave none."""
+        while self._more():
+            pass
+        if not self._channel.status_event.wait(max(0.0, self._deadline - time.monotonic())):
+            raise self._late()
+        while self._channel.recv_stderr_ready() and len(self.stderr) < STDERR_MOST:
+            self.stderr += self._channel.recv_stderr(STDERR_MOST)
+        status = self._channel.exit_status
+        return bytes(self._stdout), None if status < 0 else status
+
+    def close(self) -> None:
+        """Close the channel; a command that still waits gets end of file."""
+        with suppress(paramiko.SSHException, EOFError, OSError):
+            self._channel.close()
+
+    def _more(self) -> bool:
+        self._wait()
+        try:
+            chunk = self._channel.recv(65536)
+        except TimeoutError as error:
+            raise self._late() from error
+        self._stdout += chunk
+        if len(self._stdout) > LONGEST_ANSWER:
+            raise UnansweredError("the answer is too long", where=self._frontend.name, expected="at most 64 MiB")
+        return bool(chunk)
+
+    def _wait(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise self._late()
+        self._channel.settimeout(left)
+
+    def _late(self) -> UnansweredError:
+        return UnansweredError(
+            "no answer in time",
+            where=self._frontend.name,
+            expected=f"an answer within {self._limit:g} s",
+            found=printable(self._stdout.decode("utf-8", "replace")) or "nothing",
+            remedy="see what keeps the frontend busy; the limits are in the fleet's policy",
+        )
+
+
+def connect(frontend: Frontend, *, limit: float = CONNECT_SECONDS) -> Session:
+    """Log in. ~/.ssh/config counts (a jump host, say), but for the host key, which the inventory pins.
+
+    Raises:
+        RefusedError: another host key, or the login was refused.
+        UnansweredError: the frontend can't be reached.
+    """
+    connection = Connection(frontend.address, user=frontend.user, port=frontend.port)
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    kind, blob = hostkey.parse(frontend.host_key)
+    name = connection.host if connection.port == paramiko.config.SSH_PORT else f"[{connection.host}]:{connection.port}"
+    client.get_host_keys().add(name, kind, paramiko.PKey.from_type_string(kind, blob))
+    connection.client = client
+    connection.connect_kwargs.update(_login(frontend, limit))
+    try:
+        if connection.gateway is None:
+            connection.connect_kwargs["sock"] = _socket(connection.host, connection.port, limit)
+        connection.open()
+    except paramiko.BadHostKeyException as error:
+        connection.close()
+        raise _other_host_key(frontend, error.key) from error
+    except paramiko.AuthenticationException as error:
+        connection.close()
+        raise RefusedError(
+            "the login was refused",
+            where=place(frontend),
+            expected=f"a login as {frontend.user} with {frontend.identity or 'a key of the SSH agent or ~/.ssh'}",
+            found=str(error),
+            remedy="put the worker's public key into the account's authorized_keys",
+        ) from error
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        connection.close()
+        raise lost(frontend, error) from error
+    connection.transport.set_keepalive(KEEPALIVE_SECONDS)
+    return Session(frontend, connection)
+
+
+def place(frontend: Frontend) -> str:
+    """The frontend's name and where it is reached."""
+    return f"{frontend.name} ({frontend.user}@{frontend.address} port {frontend.port})"
+
+
+def lost(frontend: Frontend, error: Exception) -> LockstepError:
+    """The error for a connection that can't be made or does not stand any more: the outcome is unknown."""
+    return UnansweredError(
+        "the frontend can't be reached over SSH",
+        where=place(frontend),
+        expected="a connection",
+        found=str(error) or type(error).__name__,
+        remedy="see that its sshd runs and that the network lets the worker through",
+    )
+
+
+def _login(frontend: Frontend, limit: float) -> dict[str, Any]:
+    given = frontend.identity is not None
+    return {
+        "key_filename": [frontend.identity] if given else None,
+        "look_for_keys": not given,
+        "allow_agent": not given,
+        "timeout": limit,
+        "banner_timeout": limit,
+        "auth_timeout": limit,
+        "channel_timeout": limit,
+        "transport_factory": _transport,
+    }
+
+
+def _transport(sock: socket.socket, **options: Any) -> paramiko.Transport:
+    transport = paramiko.Transport(sock, **options)
+    security = transport.get_security_options()
+    rest = tuple(cipher for cipher in security.ciphers if cipher not in FAST_CIPHERS)
+    security.ciphers = (*FAST_CIPHERS, *rest)
+    return transport
+
+
+def _socket(address: str, port: int, limit: float) -> socket.socket:
+    sock = socket.create_connection((address, port), timeout=limit)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _other_host_key(frontend: Frontend, key: paramiko.PKey) -> RefusedError:
+    shown = f"{key.get_name()} {key.get_base64()}"
+    return RefusedError(
+        "the frontend shows another host key",
+        where=place(frontend),
+        expected=hostkey.fingerprint(frontend.host_key),
+        found=hostkey.fingerprint(shown),
+        remedy="find out why; if the server was set up anew, put its key into the inventory",
+    )
