@@ -1,0 +1,42 @@
+# make demo, make test: both do all the set-up themselves. Needs Python 3.11 or later, and nothing else.
+
+PYTHON ?= python3
+FRONTENDS ?= 8
+BIN := .venv/bin
+SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
+TEST_PROGRAMS := $(SERVERS) curl busybox dash postgres initdb
+
+.PHONY: help demo test check setup lock clean
+
+help: ## What there is to make.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: setup ## A fleet of real servers here, two releases and a rollback under the eyes of clients.
+	$(BIN)/python -m deploy.programs $(SERVERS)
+	$(BIN)/python -m deploy.lab.demo --frontends $(FRONTENDS)
+
+test: setup check ## Every check and every test.
+	$(BIN)/python -m deploy.programs $(TEST_PROGRAMS)
+	$(BIN)/python -m pytest
+
+check: setup ## Style, types, layers and the shell script: what needs no server.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/shellcheck --shell=sh workers/frontend/remote/lockstep-frontend .ci/run deploy/venv
+
+setup: .venv/ready ## The virtual environment, from the lock.
+
+.venv/ready: requirements-dev.lock pyproject.toml deploy/venv
+	PYTHON=$(PYTHON) sh deploy/venv requirements-dev.lock
+	@touch $@
+
+lock: setup ## Pin the dependencies anew, with hashes and without an index's address.
+	$(BIN)/python -m pip install --quiet uv
+	for lock in requirements.lock 'requirements-dev.lock --extra dev'; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --output-file $$lock || exit 1; done
+
+clean: ## Remove what the other targets made.
+	rm -rf .venv .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
