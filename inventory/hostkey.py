@@ -10,21 +10,40 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+_CUT = "expected a whole key: this one is cut short, or runs on"
 
 
 def parse(text: str) -> tuple[str, bytes]:
-    """The key's type and its blob. Raises `ValueError` where `text` is not ``<type> <base64>``."""
+    """The key's type and its blob. Raises `ValueError` where `text` is not ``<type> <base64>`` of a whole key."""
     kind, _, encoded = text.partition(" ")
     if kind not in TYPES or not encoded:
         raise ValueError(f"expected a public host key such as 'ssh-ed25519 AAAA…' ({', '.join(TYPES)})")
     try:
-        blob = base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
-        raise ValueError("expected base64 after the key's type") from error
-    # RFC 4253, section 6.6: the blob begins with the length and the name of its own type.
-    if blob[:4] != len(kind).to_bytes(4, "big") or blob[4 : 4 + len(kind)] != kind.encode():
-        raise ValueError(f"expected a blob of type {kind}")
+        blob = base64.b64decode(encoded.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise ValueError("expected base64 alone after the key's type, with no comment behind it") from error
+    first, *rest = _parts(blob)
+    if first != kind.encode():
+        raise ValueError(f"expected a key of type {kind}, as its first word says")
+    if len(rest) != (1 if kind == "ssh-ed25519" else 2):
+        raise ValueError(_CUT)
     return kind, blob
+
+
+def _parts(blob: bytes) -> list[bytes]:
+    """The strings that a key consists of, each behind its length (RFC 4251, section 5; RFC 4253, section 6.6).
+
+    The first is the type; then comes one for Ed25519, two for the others.
+    """
+    parts = []
+    at = 0
+    while at < len(blob):
+        end = at + 4 + int.from_bytes(blob[at : at + 4])
+        if end > len(blob):
+            raise ValueError(_CUT)
+        parts.append(blob[at + 4 : end])
+        at = end
+    return parts
 
 
 def fingerprint(text: str) -> str:

@@ -13,6 +13,7 @@ from inventory.names import APP, MOUNT, NAME
 
 ROOT = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+PATH = re.compile(r"[^\x00-\x1f\x7f]{1,4096}")
 ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,39}")
 
 
@@ -35,6 +36,7 @@ Name = Annotated[str, _matching(NAME, "a name: letters, digits, '.', '_' and '-'
 AppName = Annotated[str, _matching(APP, "an app's name: a letter, then letters, digits, '_' and '-', at most 63")]
 Mount = Annotated[str, _matching(MOUNT, "a mount path: / or /Segment/")]
 Root = Annotated[str, _matching(ROOT, "an absolute path of letters, digits, '.', '_' and '-'")]
+Identity = Annotated[str, _matching(PATH, "the path of a private key")]
 User = Annotated[str, _matching(USER, "a login name")]
 Address = Annotated[str, _matching(ADDRESS, "a host name or an IP address")]
 BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_path)]
@@ -81,7 +83,7 @@ class Frontend(Record):
     port: Annotated[int, Field(ge=1, le=65_535)] = 22
     user: User
     host_key: HostKey
-    identity: str | None = None
+    identity: Identity | None = None
     root: Root
     url: BaseUrl
 

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import paramiko
@@ -251,7 +252,7 @@ def lost(frontend: Frontend, error: Exception) -> LockstepError:
 def _login(frontend: Frontend, limit: float) -> dict[str, Any]:
     given = frontend.identity is not None
     return {
-        "key_filename": [frontend.identity] if given else None,
+        "key_filename": [str(Path(frontend.identity).expanduser())] if frontend.identity else None,
         "look_for_keys": not given,
         "allow_agent": not given,
         "timeout": limit,
