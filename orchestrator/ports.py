@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
-from orchestrator.domain.release import Manifest
+from orchestrator.domain.release import Content, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ class Deployments(Protocol):
         """The fleet's open deployment, or None."""
         ...
 
-    def committed(self, fleet: str) -> list[Deployment]:
-        """The fleet's committed deployments, newest epoch first."""
+    def committed(self, fleet: str, *, before: int | None = None, limit: int | None = None) -> list[Deployment]:
+        """The fleet's committed deployments, newest epoch first: below epoch `before`, at most `limit`."""
         ...
 
     def history(self, fleet: str | None, limit: int) -> list[Deployment]:
@@ -129,8 +130,24 @@ class Fleet(Protocol):
         ...
 
 
+class Intake(Protocol):
+    """Content on its way into the artifact store: nothing of it can be found there before `commit`."""
+
+    def add(self, chunks: Iterable[bytes]) -> Content:
+        """Take in one file's bytes in one pass, and say what they are."""
+        ...
+
+    def commit(self, manifest: Manifest) -> None:
+        """Store, durably, what the manifest names, then the manifest. `ReleaseError` where content is missing."""
+        ...
+
+
 class Artifacts(Protocol):
     """The store of releases' content, by SHA-256; manifests by their digest. Nothing in it ever changes."""
+
+    def intake(self) -> AbstractContextManager[Intake]:
+        """Take in a new release. Leaving it without `commit` leaves nothing behind."""
+        ...
 
     def add(self, sha256: str, chunks: Iterable[bytes]) -> None:
         """Store an object, whole or not at all; `ReleaseError` where its bytes have another hash."""

@@ -86,7 +86,8 @@ def _redis(settings: Settings, program: Path, processes: dict[str, subprocess.Po
             path = Path(short) / "redis.sock"
         path.unlink(missing_ok=True)
         # Only for this login, on no network. Nothing is saved: what must last is in the ledger.
-        words: list[str | Path] = [program, "--port", "0", "--unixsocket", path, "--unixsocketperm", "600", "--save", "", "--dir", short]
+        words: list[str | Path] = [program, "--port", "0", "--save", "", "--dir", short]
+        words += ["--unixsocket", path, "--unixsocketperm", "600"]
         with _running("redis", words, settings, processes) as process:
             url = f"redis+socket://{path}"
             _until("redis", process, lambda: _pings(path), settings)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from orchestrator.cli.output import Exit
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Step, Trouble
-from orchestrator.domain.errors import Problem, UnansweredError
+from orchestrator.domain.errors import LockstepError, Problem, UnansweredError
 from orchestrator.ports import Deployments
 from orchestrator.services.coordinator import found
 
@@ -101,14 +101,21 @@ def follow(ledger: Deployments, deployment: Deployment, console: Console, alive:
     """Show the deployment until it rests. `alive` asks whether any worker answers.
 
     Raises:
-        UnansweredError: nothing happens any more and no worker answers; the deployment is open.
+        UnansweredError: the outcome is open as far as can be seen from here: the ledger does not answer any more, or
+            nothing happens and no worker answers.
     """
     story = Story(deployment)
     quiet = time.monotonic()
 
+    def read_on() -> list[str]:
+        try:
+            return story.update(ledger)
+        except LockstepError as error:
+            raise _unread(story.deployment, error) from error
+
     def look() -> list[str]:
         nonlocal quiet
-        lines = story.update(ledger)
+        lines = read_on()
         if lines:
             quiet = time.monotonic()
         elif time.monotonic() - quiet > QUIET_SECONDS:
@@ -123,16 +130,26 @@ def follow(ledger: Deployments, deployment: Deployment, console: Console, alive:
                 look()
                 live.update(story.table())
                 time.sleep(LOOK_SECONDS)
-            story.update(ledger)
+            read_on()
             live.update(story.table())
     else:
         while outcome(story.deployment) is None:
             for line in look():
                 console.print(line, markup=False, highlight=False)
             time.sleep(LOOK_SECONDS)
-        for line in story.update(ledger):
+        for line in read_on():
             console.print(line, markup=False, highlight=False)
     return story.deployment
+
+
+def _unread(deployment: Deployment, error: LockstepError) -> UnansweredError:
+    return UnansweredError(
+        f"deployment {deployment.id} can't be watched any more: {error.problem.what}",
+        where=error.problem.where,
+        expected="an answer of the ledger",
+        found=error.problem.found,
+        remedy=f"it goes on without this command; when the ledger answers: lockstep deployments show {deployment.id}",
+    )
 
 
 def _nobody(deployment: Deployment) -> UnansweredError:

@@ -28,6 +28,6 @@ class Flip:
 def skew(flips: Iterable[Flip]) -> float | None:
     """Seconds between the first and the last flip; None where fewer than two are known (one is not a spread)."""
     times = [flip.corrected for flip in flips]
-    if not times:
+    if len(times) < 2:
         return None
     return max(times) - min(times)

@@ -46,7 +46,7 @@ def served_verdict(placements: Iterable[Placement], reports: Mapping[str, Report
     """
     troubles = []
     for placement in placements:
-        served = {name: str(r.detail.get("served", {}).get(placement.app, "")) for name, r in reports.items()}
+        served = {name: _digest(report, placement.app) for name, report in reports.items()}
         if not served:
             nobody = Problem("no frontend served a manifest", where=placement.app, expected=placement.digest, found="")
             troubles.append(Trouble(Step.VERIFY, "", nobody.as_dict()))
@@ -61,3 +61,8 @@ def served_verdict(placements: Iterable[Placement], reports: Mapping[str, Report
                 )
                 troubles.append(Trouble(Step.VERIFY, name, other.as_dict()))
     return Verdict(tuple(troubles))
+
+
+def _digest(report: Report, app: str) -> str:
+    served = report.detail.get("served")
+    return str(served.get(app, "")) if isinstance(served, Mapping) else ""

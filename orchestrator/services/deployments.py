@@ -113,10 +113,12 @@ class Deploying:
             self.dispatch.coordinate(deployment.id)
         except LockstepError as error:
             # Nobody was asked to do anything yet. If the message arrives after all, its coordinator finds this.
-            trouble = Trouble("plan", "", error.problem.as_dict())
-            if self.ledger.decide(deployment.id, Decision.ABORT, [trouble]) is Decision.ABORT:
-                self.ledger.move(deployment.id, State.ABORTING, State.ABORTED)
-            raise
+            problem = error.problem.as_dict()
+            if self.ledger.decide(deployment.id, Decision.ABORT, [Trouble("plan", "", problem)]) is not Decision.ABORT:
+                raise
+            self.ledger.move(deployment.id, State.ABORTING, State.ABORTED)
+            # What is known now is more than the error says: nothing was changed, and the fleet is free again.
+            raise LockstepError(**problem) from error
         return deployment
 
     def _placement(self, app: MountedApp, version: str) -> Placement:
@@ -161,12 +163,12 @@ class Deploying:
 
 def last_committed(ledger: Deployments, fleet: str) -> Deployment | None:
     """What the fleet serves, according to the ledger."""
-    return next(iter(ledger.committed(fleet)), None)
+    return next(iter(ledger.committed(fleet, limit=1)), None)
 
 
 def previous_committed(ledger: Deployments, deployment: Deployment) -> Deployment | None:
     """What the fleet served before this deployment."""
-    return next((d for d in ledger.committed(deployment.plan.fleet) if d.epoch < deployment.epoch), None)
+    return next(iter(ledger.committed(deployment.plan.fleet, before=deployment.epoch, limit=1)), None)
 
 
 def _moved(placement: Placement, app: MountedApp) -> Placement:

@@ -1,31 +1,35 @@
-"""Opening the ledger's database: SQLite embedded by default, PostgreSQL by URL."""
+"""Opening the ledger's database, and bringing its schema up to date."""
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import weakref
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError
 
+from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.postgresql import check_durability, open_postgresql
+from orchestrator.adapters.ledger.sqlite import open_sqlite
 from orchestrator.domain.errors import LockstepError
 
-#: How long a writer waits for another one, in seconds. Writes take milliseconds.
-BUSY_SECONDS = 30
+#: The key of PostgreSQL's advisory lock under which one process migrates and others wait. Any number would do.
+MIGRATION_LOCK = 7021957
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for `url` (``sqlite:////path`` or ``postgresql://…``). Raises `LockstepError` for other databases."""
+    """An engine for `url` (``sqlite:////path`` or ``postgresql://…``), for many threads and for forked processes.
+
+    Raises `LockstepError` for other databases.
+    """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise LockstepError(
             "the ledger's URL can't be read",
             where="LOCKSTEP_LEDGER_URL",
@@ -33,34 +37,60 @@ def open_engine(url: str) -> Engine:
         ) from error
     match parsed.get_backend_name():
         case "sqlite":
-            engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
-            event.listen(engine, "connect", _sqlite_connect)
-            event.listen(engine, "begin", _sqlite_begin)
-            return engine
-        case "postgresql":
-            # A decision counts only when it is durable, whatever the server's default is.
-            options = "-c synchronous_commit=on"
-            parsed = parsed.set(drivername="postgresql+psycopg")
-            return create_engine(parsed, pool_pre_ping=True, connect_args={"options": options})
+            engine = open_sqlite(parsed)
+        case "postgresql" | "postgres":
+            engine = open_postgresql(parsed)
         case other:
-            raise LockstepError("not a database for the ledger", expected="sqlite or postgresql", found=other)
+            raise LockstepError(
+                "not a database for the ledger",
+                where="LOCKSTEP_LEDGER_URL",
+                expected="sqlite or postgresql",
+                found=other,
+            )
+    _part_at_fork(engine)
+    return engine
 
 
-def _sqlite_connect(connection: Any, record: object) -> None:
-    """Durable commits (FULL), readers beside one writer (WAL), and transactions that Python does not meddle with."""
-    del record
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to this version's. Safe to call from several processes at once, and cheap where it is there.
+
+    Raises `LockstepError` where a newer version wrote the schema, or where the database can't keep a decision.
+    """
+    database = Database(engine)
+    found, wanted = revision(engine)
+    if found != wanted:
+        with database.writing() as connection:
+            _migrate(connection, database.place)
+    if engine.dialect.name == "postgresql":
+        with database.reading() as connection:
+            check_durability(connection, database.place)
 
 
-def _sqlite_begin(connection: Connection) -> None:
-    # IMMEDIATE: a transaction that reads and then writes must hold the writer's place from the start.
-    write = connection.get_execution_options().get("lockstep_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+def revision(engine: Engine) -> tuple[str | None, str | None]:
+    """The schema's revision in the database (None where it is empty), and the one that this version wants."""
+    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    with Database(engine).reading() as connection:
+        return MigrationContext.configure(connection).get_current_revision(), wanted
+
+
+def _migrate(connection: Connection, place: str) -> None:
+    if connection.dialect.name == "postgresql":
+        # Held to the end of the transaction. SQLite's transaction is the lock.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+    config = _config()
+    scripts = ScriptDirectory.from_config(config)
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    if found is not None and found not in known:
+        raise LockstepError(
+            "a newer Lockstep wrote the ledger's schema",
+            where=place,
+            expected=f"revision {scripts.get_current_head()} or older",
+            found=f"revision {found}",
+            remedy="install the version of Lockstep that wrote it, or a newer one, on every machine",
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _config() -> Config:
@@ -69,39 +99,20 @@ def _config() -> Config:
     return config
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the schema to this version's. Safe to call from several processes at once."""
-    config = _config()
-    with _one_at_a_time(engine), engine.connect() as connection:
-        config.attributes["connection"] = connection
-        if connection.dialect.name == "postgresql":
-            # Released with the session: a second migrator waits here, then finds nothing to do.
-            connection.exec_driver_sql("SELECT pg_advisory_lock(7021957)")
-        command.upgrade(config, "head")
-        connection.commit()
+def _part_at_fork(engine: Engine) -> None:
+    """Let a child process have connections of its own.
 
+    A socket that two processes share mixes their answers up, and SQLite takes a parent's locks for the child's own.
+    So idle connections are closed before the fork; the child forgets what the parent's threads hold, and opens others.
+    """
+    reference = weakref.ref(engine)
 
-def revision(engine: Engine) -> tuple[str | None, str | None]:
-    """The schema's revision in the database, and the one that this version wants."""
-    wanted = ScriptDirectory.from_config(_config()).get_current_head()
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision(), wanted
-    except OperationalError as error:
-        raise LockstepError(
-            "the ledger can't be reached",
-            where=engine.url.render_as_string(hide_password=True),
-            found=str(error.orig).strip(),
-            remedy="start the database, or correct LOCKSTEP_LEDGER_URL",
-        ) from error
+    def close_idle() -> None:
+        if (mine := reference()) is not None:
+            mine.dispose()
 
+    def forget() -> None:
+        if (mine := reference()) is not None:
+            mine.dispose(close=False)
 
-@contextmanager
-def _one_at_a_time(engine: Engine) -> Iterator[None]:
-    path = engine.url.database
-    if engine.dialect.name != "sqlite" or not path or path == ":memory:":
-        yield
-        return
-    with Path(f"{path}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    os.register_at_fork(before=close_idle, after_in_child=forget)

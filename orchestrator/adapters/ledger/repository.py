@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, case, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, insert, select, update
 
+from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.failures import DuplicateError
+from orchestrator.adapters.ledger.rows import (
+    deployment_of,
+    placements_of,
+    plan_columns,
+    release_columns,
+    release_record,
+    report_columns,
+    report_of,
+    trouble_column,
+)
 from orchestrator.adapters.ledger.tables import deployments, releases, reports
-from orchestrator.domain.activation import ActivationName, Placement
+from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.deployment import (
+    MOVES,
     Decision,
     Deployment,
-    Kind,
-    Outcome,
     Plan,
     Report,
     State,
-    Step,
     Trouble,
     decided_state,
     may_decide,
 )
-from orchestrator.domain.errors import ConflictError
+from orchestrator.domain.errors import ConflictError, UsageError
 from orchestrator.ports import Clock, ReleaseRecord
+
+#: The largest number that the databases can hold.
+MAX_NUMBER = 2**63 - 1
 
 
 def new_nonce() -> str:
@@ -35,11 +46,14 @@ def new_nonce() -> str:
 
 
 class SqlLedger:
-    """`orchestrator.ports.Ledger` on an engine of `engine.open_engine`. Safe to share between threads."""
+    """`orchestrator.ports.Ledger` on an engine of `engine.open_engine`. Safe to share between threads.
+
+    `Database.writing` names the errors of every write. An `UnansweredError` says that nobody knows whether it was
+    written: the caller reads what stands, or writes again, which a compare-and-set bears.
+    """
 
     def __init__(self, engine: Engine, clock: Clock, nonce: Callable[[], str] = new_nonce) -> None:
-        self._engine = engine
-        self._write = engine.execution_options(lockstep_write=True)
+        self._database = Database(engine)
         self._clock = clock
         self._nonce = nonce
 
@@ -47,11 +61,15 @@ class SqlLedger:
 
     def add_release(self, record: ReleaseRecord) -> ReleaseRecord:
         """Store a release; the same content again is no change; other content under its version is refused."""
-        with self._write.begin() as connection:
-            found = _release(connection, record.app, record.version)
+        try:
+            with self._database.writing() as connection:
+                connection.execute(insert(releases).values(release_columns(record)))
+        except DuplicateError:
+            found = self.release(record.app, record.version)
             if found is None:
-                connection.execute(insert(releases).values(**_columns(record)))
-                return record
+                raise
+        else:
+            return record
         if found.digest != record.digest:
             raise ConflictError(
                 f"{record.app} {record.version} exists with other content",
@@ -63,57 +81,63 @@ class SqlLedger:
 
     def release(self, app: str, version: str) -> ReleaseRecord | None:
         """One release, or None."""
-        with self._engine.connect() as connection:
-            return _release(connection, app, version)
+        found = self._releases(select(releases).where(releases.c.app == app, releases.c.version == version))
+        return found[0] if found else None
 
     def releases(self, app: str | None = None) -> list[ReleaseRecord]:
         """All releases, or those of one app, newest first."""
         query = select(releases).order_by(releases.c.id.desc())
-        if app is not None:
-            query = query.where(releases.c.app == app)
-        with self._engine.connect() as connection:
-            return [_release_record(row) for row in connection.execute(query).mappings()]
+        return self._releases(query if app is None else query.where(releases.c.app == app))
 
     # ── deployments ──
 
     def plan(self, plan: Plan) -> Deployment:
-        """One transaction: nothing open, the next epoch, the row. The database's unique indexes guard both."""
+        """One transaction: nothing open, the next epoch, the row. The database's unique indexes guard both.
+
+        Raises `ConflictError` while another deployment of the fleet is open, and where the releases of apps that
+        `plan.changes` does not name are not those that were committed last.
+        """
         try:
-            with self._write.begin() as connection:
-                last = connection.scalar(select(func.max(deployments.c.epoch)).where(deployments.c.fleet == plan.fleet))
-                name = ActivationName((last or 0) + 1, self._nonce())
-                made = connection.execute(insert(deployments).values(**_plan_columns(plan, name, self._clock())))
-                number = made.inserted_primary_key
-                assert number is not None
-                return _deployment(_row(connection, number[0]))
-        except IntegrityError as error:
-            holder = self.open_deployment(plan.fleet)
-            raise _held(plan.fleet, holder) from error
+            with self._database.writing() as connection:
+                name = ActivationName(_last_epoch(connection, plan.fleet) + 1, self._nonce())
+                columns = plan_columns(plan, name, self._clock())
+                number = connection.scalar(insert(deployments).values(columns).returning(deployments.c.id))
+                # With this row in place no other deployment of the fleet is open, and none can be before the end of
+                # the transaction: what was committed last stays so.
+                _refuse_outdated(connection, plan)
+                return deployment_of(connection.execute(_one(number)).mappings().one())
+        except DuplicateError as error:
+            raise _held(plan.fleet, self.open_deployment(plan.fleet)) from error
 
     def deployment(self, number: int) -> Deployment | None:
         """One deployment, or None."""
-        return self._one(select(deployments).where(deployments.c.id == number))
+        found = self._deployments(_one(number)) if 0 < number <= MAX_NUMBER else []
+        return found[0] if found else None
 
     def open_deployment(self, fleet: str) -> Deployment | None:
         """The fleet's open deployment, or None."""
-        return self._one(select(deployments).where(deployments.c.fleet == fleet, deployments.c.ended_at.is_(None)))
+        query = select(deployments).where(deployments.c.fleet == fleet, deployments.c.ended_at.is_(None))
+        found = self._deployments(query)
+        return found[0] if found else None
 
-    def committed(self, fleet: str) -> list[Deployment]:
-        """The fleet's committed deployments, newest epoch first."""
-        rows = select(deployments).where(deployments.c.fleet == fleet, deployments.c.decision == Decision.COMMIT.value)
-        return self._many(rows.order_by(deployments.c.epoch.desc()))
+    def committed(self, fleet: str, *, before: int | None = None, limit: int | None = None) -> list[Deployment]:
+        """The fleet's committed deployments, newest epoch first: below epoch `before`, at most `limit`."""
+        query = _committed(select(deployments), fleet).limit(limit)
+        return self._deployments(query if before is None else query.where(deployments.c.epoch < before))
 
     def history(self, fleet: str | None, limit: int) -> list[Deployment]:
         """Deployments of a fleet, or of all, newest first."""
         query = select(deployments).order_by(deployments.c.id.desc()).limit(limit)
-        return self._many(query if fleet is None else query.where(deployments.c.fleet == fleet))
+        return self._deployments(query if fleet is None else query.where(deployments.c.fleet == fleet))
 
     def unfinished(self) -> list[Deployment]:
         """Every open deployment."""
-        return self._many(select(deployments).where(deployments.c.ended_at.is_(None)).order_by(deployments.c.id))
+        return self._deployments(select(deployments).where(deployments.c.ended_at.is_(None)).order_by(deployments.c.id))
 
     def move(self, number: int, before: State, after: State) -> tuple[State, bool]:
-        """Compare-and-set on the state; ending it also frees the fleet."""
+        """Compare-and-set on the state; ending it also frees the fleet. `ValueError` for a move that is not one."""
+        if after not in MOVES[before]:
+            raise ValueError(f"no deployment moves from {before} to {after} without a decision")
         values: dict[str, Any] = {"state": after.value}
         if after.ended:
             values["ended_at"] = self._clock()
@@ -132,30 +156,24 @@ class SqlLedger:
         return self._compare_and_set(number, [deployments.c.decision.is_(None)], values)[1]
 
     def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
-        """The one write that commits or aborts (docs/protocol.md, "Commit"). Returns what stands afterwards."""
+        """The one write that commits or aborts (docs/protocol.md, "The steps"). Returns what stands afterwards."""
         states = [state.value for state in State if may_decide(state, decision)]
-        with self._write.begin() as connection:
-            connection.execute(
-                update(deployments)
-                .where(
-                    deployments.c.id == number,
-                    deployments.c.decision.is_(None),
-                    deployments.c.state.in_(states),
-                )
-                .values(
-                    decision=decision.value,
-                    state=decided_state(decision).value,
-                    decided_at=self._clock(),
-                    troubles=[trouble.as_dict() for trouble in troubles],
-                )
-            )
-            stands = connection.scalar(select(deployments.c.decision).where(deployments.c.id == number))
+        guards = [deployments.c.decision.is_(None), deployments.c.state.in_(states)]
+        values = {
+            "decision": decision.value,
+            "state": decided_state(decision).value,
+            "decided_at": self._clock(),
+            "troubles": trouble_column(troubles),
+        }
+        with self._database.writing() as connection:
+            connection.execute(update(deployments).where(deployments.c.id == number, *guards).values(values))
+            stands = _standing(connection, number, deployments.c.decision)
         return None if stands is None else Decision(stands)
 
     def note_troubles(self, number: int, troubles: Sequence[Trouble]) -> None:
-        """Keep why it is still open."""
-        noted = [trouble.as_dict() for trouble in troubles]
-        self._compare_and_set(number, [deployments.c.ended_at.is_(None)], {"troubles": noted})
+        """Keep why it is still open. Why it was aborted came with the decision, and stays."""
+        guards = [deployments.c.ended_at.is_(None), deployments.c.decision.is_distinct_from(Decision.ABORT.value)]
+        self._compare_and_set(number, guards, {"troubles": trouble_column(troubles)})
 
     def record_skew(self, number: int, seconds: float) -> None:
         """Keep the first skew that was measured: a later attempt does not flip anybody again."""
@@ -166,44 +184,77 @@ class SqlLedger:
     def record(self, number: int, answers: Iterable[Report]) -> None:
         """Keep reports, in one transaction."""
         now = self._clock()
-        rows = [
-            {
-                "deployment": number,
-                "frontend": r.frontend,
-                "step": r.step.value,
-                "attempt": r.attempt,
-                "outcome": r.outcome.value,
-                "detail": dict(r.detail),
-                "problem": dict(r.problem),
-                "at": now,
-            }
-            for r in answers
-        ]
-        if rows:
-            with self._write.begin() as connection:
-                connection.execute(insert(reports), rows)
+        rows = [report_columns(number, report, now) for report in answers]
+        if not rows:
+            return
+        with self._database.writing() as connection:
+            # One writer of a deployment's reports at a time. Sequence numbers are drawn before the commit: without
+            # this lock a later number could be seen first, and whoever reads "after" it would miss the earlier one.
+            # SQLite has one writer anyway.
+            lock = select(deployments.c.id).where(deployments.c.id == number).with_for_update(key_share=True)
+            if connection.scalar(lock) is None:
+                raise _nowhere(number)
+            connection.execute(insert(reports), rows)
 
     def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:
         """Reports with their sequence numbers, oldest first."""
         query = select(reports).where(reports.c.deployment == number, reports.c.id > after).order_by(reports.c.id)
-        with self._engine.connect() as connection:
-            return [(row["id"], _report(row)) for row in connection.execute(query).mappings()]
+        with self._database.reading() as connection:
+            return [(row["id"], report_of(row)) for row in connection.execute(query).mappings()]
 
     # ── below ──
 
-    def _compare_and_set(self, number: int, guards: Sequence[Any], values: Mapping[str, Any]) -> tuple[State, bool]:
-        with self._write.begin() as connection:
+    def _compare_and_set(
+        self, number: int, guards: Sequence[ColumnElement[bool]], values: Mapping[str, Any]
+    ) -> tuple[State, bool]:
+        with self._database.writing() as connection:
             changed = connection.execute(update(deployments).where(deployments.c.id == number, *guards).values(values))
-            state = connection.execute(select(deployments.c.state).where(deployments.c.id == number)).scalar_one()
-        return State(state), changed.rowcount == 1
+            state = State(_standing(connection, number, deployments.c.state))
+        return state, changed.rowcount == 1
 
-    def _one(self, query: Any) -> Deployment | None:
-        found = self._many(query)
-        return found[0] if found else None
+    def _releases(self, query: Select[Any]) -> list[ReleaseRecord]:
+        with self._database.reading() as connection:
+            return [release_record(row) for row in connection.execute(query).mappings()]
 
-    def _many(self, query: Any) -> list[Deployment]:
-        with self._engine.connect() as connection:
-            return [_deployment(row) for row in connection.execute(query).mappings()]
+    def _deployments(self, query: Select[Any]) -> list[Deployment]:
+        with self._database.reading() as connection:
+            return [deployment_of(row) for row in connection.execute(query).mappings()]
+
+
+def _one(number: int | None) -> Select[Any]:
+    return select(deployments).where(deployments.c.id == number)
+
+
+def _committed(query: Select[Any], fleet: str) -> Select[Any]:
+    mine = query.where(deployments.c.fleet == fleet, deployments.c.decision == Decision.COMMIT.value)
+    return mine.order_by(deployments.c.epoch.desc())
+
+
+def _last_epoch(connection: Connection, fleet: str) -> int:
+    return connection.scalar(select(func.max(deployments.c.epoch)).where(deployments.c.fleet == fleet)) or 0
+
+
+def _standing(connection: Connection, number: int, column: ColumnElement[Any]) -> Any:
+    """A column of the row as it stands; `UsageError` where there is no such deployment."""
+    row = connection.execute(select(column).where(deployments.c.id == number)).one_or_none()
+    if row is None:
+        raise _nowhere(number)
+    return row[0]
+
+
+def _refuse_outdated(connection: Connection, plan: Plan) -> None:
+    last = connection.scalar(_committed(select(deployments.c.placements), plan.fleet).limit(1))
+    planned = {p.app: p for p in plan.placements if p.app not in plan.changes}
+    for stands in placements_of(last or ()):
+        found = planned.get(stands.app)
+        if found is not None and (found.version, found.digest) != (stands.version, stands.digest):
+            raise ConflictError(
+                f"{plan.fleet} was moved by somebody else while this deployment was being planned",
+                where=stands.app,
+                expected=f"{stands.version}, which was committed last",
+                found=f"{found.version}, though this deployment does not change {stands.app}",
+                remedy="look at what the fleet serves, then deploy again",
+            )
 
 
 def _held(fleet: str, holder: Deployment | None) -> ConflictError:
@@ -217,85 +268,5 @@ def _held(fleet: str, holder: Deployment | None) -> ConflictError:
     )
 
 
-def _release(connection: Connection, app: str, version: str) -> ReleaseRecord | None:
-    query = select(releases).where(releases.c.app == app, releases.c.version == version)
-    row = connection.execute(query).mappings().first()
-    return None if row is None else _release_record(row)
-
-
-def _release_record(row: RowMapping) -> ReleaseRecord:
-    return ReleaseRecord(row["app"], row["version"], row["digest"], row["files"], row["size"], row["created_at"])
-
-
-def _columns(record: ReleaseRecord) -> dict[str, Any]:
-    return {
-        "app": record.app,
-        "version": record.version,
-        "digest": record.digest,
-        "files": record.files,
-        "size": record.size,
-        "created_at": record.created_at,
-    }
-
-
-def _plan_columns(plan: Plan, name: ActivationName, now: datetime) -> dict[str, Any]:
-    return {
-        "fleet": plan.fleet,
-        "epoch": name.epoch,
-        "nonce": name.nonce,
-        "kind": plan.kind.value,
-        "state": State.PLANNED.value,
-        "changes": dict(plan.changes),
-        "placements": [[p.app, p.mount, p.version, p.digest] for p in plan.placements],
-        "frontends": list(plan.frontends),
-        "snapshot": dict(plan.snapshot),
-        "actor": plan.actor,
-        "hold": plan.hold,
-        "due_at": plan.due_at,
-        "expires_at": plan.expires_at,
-        "created_at": now,
-        "troubles": [],
-    }
-
-
-def _row(connection: Connection, number: int) -> RowMapping:
-    return connection.execute(select(deployments).where(deployments.c.id == number)).mappings().one()
-
-
-def _deployment(row: RowMapping) -> Deployment:
-    plan = Plan(
-        fleet=row["fleet"],
-        kind=Kind(row["kind"]),
-        changes=row["changes"],
-        placements=tuple(Placement(*placement) for placement in row["placements"]),
-        frontends=tuple(row["frontends"]),
-        snapshot=row["snapshot"],
-        actor=row["actor"],
-        hold=row["hold"],
-        due_at=row["due_at"],
-        expires_at=row["expires_at"],
-    )
-    return Deployment(
-        id=row["id"],
-        plan=plan,
-        name=ActivationName(row["epoch"], row["nonce"]),
-        state=State(row["state"]),
-        decision=None if row["decision"] is None else Decision(row["decision"]),
-        created_at=row["created_at"],
-        decided_at=row["decided_at"],
-        ended_at=row["ended_at"],
-        troubles=tuple(Trouble(t["step"], t["frontend"], t["problem"]) for t in row["troubles"]),
-        skew=row["skew"],
-    )
-
-
-def _report(row: RowMapping) -> Report:
-    return Report(
-        row["frontend"],
-        Step(row["step"]),
-        row["attempt"],
-        Outcome(row["outcome"]),
-        row["detail"],
-        row["problem"],
-        row["at"],
-    )
+def _nowhere(number: int) -> UsageError:
+    return UsageError(f"there is no deployment {number}", remedy="see: lockstep history")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,8 @@ from sqlalchemy import (
     text,
 )
 
+from orchestrator.domain.errors import LockstepError
+
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -36,10 +39,21 @@ NAMING = {
 metadata = MetaData(naming_convention=NAMING)
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC, with its zone in Python. SQLite has no zones, so it is stored without one."""
+def as_json(value: Any) -> str:
+    """What a JSON column holds: on both databases only what every reader of JSON can read, so no NaN.
 
-    impl = DateTime
+    Raises `LockstepError` for anything else.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise LockstepError("a value that JSON can't hold, nothing was written", found=str(error)) from error
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time, in UTC and with its zone in Python. PostgreSQL keeps the zone; SQLite has none and holds UTC."""
+
+    impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -48,17 +62,32 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time in the ledger needs a time zone")
-        return value.astimezone(UTC).replace(tzinfo=None)
+            raise LockstepError("a time in the ledger needs a time zone, nothing was written", found=str(value))
+        return value.astimezone(UTC)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        """From the database."""
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database: PostgreSQL answers in the zone of the session."""
         del dialect
-        return None if value is None else value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 #: 64 bits everywhere; SQLite counts by itself only in a column whose type is exactly INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
+
+#: No state without its decision, no decision without its state: whatever writes the row (docs/protocol.md, "States").
+DECIDED = """
+CASE decision
+WHEN 'commit' THEN decided_at IS NOT NULL AND state IN ('activating', 'finishing', 'done')
+WHEN 'abort' THEN decided_at IS NOT NULL AND state IN ('aborting', 'aborted')
+ELSE decision IS NULL AND decided_at IS NULL
+    AND state IN ('planned', 'staging', 'verifying', 'prepared', 'arming')
+END
+"""
+
+#: What has ended no longer holds its fleet, and nothing else is free.
+ENDED = "(ended_at IS NOT NULL) = (state IN ('done', 'aborted'))"
 
 releases = Table(
     "releases",
@@ -97,7 +126,9 @@ deployments = Table(
     Column("troubles", JSON, nullable=False),
     Column("skew", Float),
     UniqueConstraint("fleet", "epoch"),
-    CheckConstraint("decision IN ('commit', 'abort')", name="decision"),
+    CheckConstraint("epoch > 0", name="epoch"),
+    CheckConstraint(DECIDED, name="decided"),
+    CheckConstraint(ENDED, name="ended"),
 )
 
 #: One open deployment per fleet: the database itself says so.

@@ -10,6 +10,16 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+DECIDED = """
+CASE decision
+WHEN 'commit' THEN decided_at IS NOT NULL AND state IN ('activating', 'finishing', 'done')
+WHEN 'abort' THEN decided_at IS NOT NULL AND state IN ('aborting', 'aborted')
+ELSE decision IS NULL AND decided_at IS NULL
+    AND state IN ('planned', 'staging', 'verifying', 'prepared', 'arming')
+END
+"""
+ENDED = "(ended_at IS NOT NULL) = (state IN ('done', 'aborted'))"
+
 
 def upgrade() -> None:
     """Make the three tables."""
@@ -47,7 +57,9 @@ def upgrade() -> None:
         sa.Column("ended_at", UtcDateTime()),
         sa.Column("troubles", sa.JSON(), nullable=False),
         sa.Column("skew", sa.Float()),
-        sa.CheckConstraint("decision IN ('commit', 'abort')", name=op.f("ck_deployments_decision")),
+        sa.CheckConstraint("epoch > 0", name=op.f("ck_deployments_epoch")),
+        sa.CheckConstraint(DECIDED, name=op.f("ck_deployments_decided")),
+        sa.CheckConstraint(ENDED, name=op.f("ck_deployments_ended")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deployments")),
         sa.UniqueConstraint("fleet", "epoch", name=op.f("uq_deployments_fleet_epoch")),
     )

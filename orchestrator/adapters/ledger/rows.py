@@ -1,0 +1,119 @@
+"""From the domain's records to rows of the ledger's tables, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from orchestrator.domain.activation import ActivationName, Placement
+from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, Plan, Report, State, Step, Trouble
+from orchestrator.ports import ReleaseRecord
+
+#: A row's columns by name.
+Columns = dict[str, Any]
+
+
+def release_columns(record: ReleaseRecord) -> Columns:
+    """The row of a release."""
+    return {
+        "app": record.app,
+        "version": record.version,
+        "digest": record.digest,
+        "files": record.files,
+        "size": record.size,
+        "created_at": record.created_at,
+    }
+
+
+def release_record(row: RowMapping) -> ReleaseRecord:
+    """A release from its row."""
+    return ReleaseRecord(row["app"], row["version"], row["digest"], row["files"], row["size"], row["created_at"])
+
+
+def plan_columns(plan: Plan, name: ActivationName, now: datetime) -> Columns:
+    """The row of a new deployment."""
+    return {
+        "fleet": plan.fleet,
+        "epoch": name.epoch,
+        "nonce": name.nonce,
+        "kind": plan.kind.value,
+        "state": State.PLANNED.value,
+        "changes": dict(plan.changes),
+        "placements": [[p.app, p.mount, p.version, p.digest] for p in plan.placements],
+        "frontends": list(plan.frontends),
+        "snapshot": dict(plan.snapshot),
+        "actor": plan.actor,
+        "hold": plan.hold,
+        "due_at": plan.due_at,
+        "expires_at": plan.expires_at,
+        "created_at": now,
+        "troubles": [],
+    }
+
+
+def placements_of(column: Sequence[Sequence[str]]) -> tuple[Placement, ...]:
+    """The placements from their column: lists of app, mount, version and digest."""
+    return tuple(Placement(*placement) for placement in column)
+
+
+def deployment_of(row: RowMapping) -> Deployment:
+    """A deployment from its row."""
+    plan = Plan(
+        fleet=row["fleet"],
+        kind=Kind(row["kind"]),
+        changes=row["changes"],
+        placements=placements_of(row["placements"]),
+        frontends=tuple(row["frontends"]),
+        snapshot=row["snapshot"],
+        actor=row["actor"],
+        hold=row["hold"],
+        due_at=row["due_at"],
+        expires_at=row["expires_at"],
+    )
+    return Deployment(
+        id=row["id"],
+        plan=plan,
+        name=ActivationName(row["epoch"], row["nonce"]),
+        state=State(row["state"]),
+        decision=None if row["decision"] is None else Decision(row["decision"]),
+        created_at=row["created_at"],
+        decided_at=row["decided_at"],
+        ended_at=row["ended_at"],
+        troubles=tuple(Trouble(t["step"], t["frontend"], t["problem"]) for t in row["troubles"]),
+        skew=row["skew"],
+    )
+
+
+def trouble_column(troubles: Sequence[Trouble]) -> list[Columns]:
+    """The column of a deployment's troubles."""
+    return [trouble.as_dict() for trouble in troubles]
+
+
+def report_columns(number: int, report: Report, now: datetime) -> Columns:
+    """The row of a report on deployment `number`, recorded `now`."""
+    return {
+        "deployment": number,
+        "frontend": report.frontend,
+        "step": report.step.value,
+        "attempt": report.attempt,
+        "outcome": report.outcome.value,
+        "detail": dict(report.detail),
+        "problem": dict(report.problem),
+        "at": now,
+    }
+
+
+def report_of(row: RowMapping) -> Report:
+    """A report from its row."""
+    return Report(
+        frontend=row["frontend"],
+        step=Step(row["step"]),
+        attempt=row["attempt"],
+        outcome=Outcome(row["outcome"]),
+        detail=row["detail"],
+        problem=row["problem"],
+        at=row["at"],
+    )

@@ -1,0 +1,130 @@
+"""``lockstep observe``: watch an app as many clients at once, and say whether any of them saw what none may see."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.output import AsJson, messages, print_json, results
+from orchestrator.ota.observer import observe as watch
+from orchestrator.ota.tally import Count, Tally, Version
+from orchestrator.ota.target import Target
+
+#: The exit code where anything was found, or nothing was looked at.
+FOUND = 1
+
+#: Seconds between two reports of progress: a line that is redrawn on a terminal, a new line elsewhere.
+_REDRAW = 0.25
+_LINE = 1.0
+
+#: How many versions are listed as text.
+_ROWS = 20
+
+
+def observe(
+    url: Annotated[str, typer.Argument(help="Where clients reach the fleet: scheme, address and port.")],
+    *,
+    app: Annotated[str, typer.Option("--app", help="The app's name.")],
+    mount: Annotated[str | None, typer.Option("--mount", help="Its mount path.", show_default="/<app>/")] = None,
+    clients: Annotated[int, typer.Option("--clients", min=1, max=1_000, help="Clients at once.")] = 8,
+    duration: Annotated[
+        float, typer.Option("--duration", min=0.1, max=31_536_000, help="Seconds after which it ends.")
+    ] = 10.0,
+    until_stopped: Annotated[
+        bool, typer.Option("--until-stopped", help="Go on until SIGINT or SIGTERM, whatever the duration.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Watch an app as many clients at once, and count what no client may ever see.
+
+    Exit codes: 0 every answer was right, and there were some; 1 something was found, or nothing could be checked;
+    2 usage.
+    """
+    target = Target.of(url, app, mount)
+    with _progress(messages()) as (on_progress, seconds):
+        tally = asyncio.run(_watch(target, clients, None if until_stopped else duration, on_progress, seconds))
+    if as_json:
+        about = {"url": target.base_url, "app": target.app, "mount": target.mount, "clients": clients}
+        print_json({**about, **tally.document()})
+    else:
+        _print(tally)
+    raise typer.Exit(0 if tally.good else FOUND)
+
+
+async def _watch(
+    target: Target, clients: int, duration: float | None, on_progress: Callable[[Tally], None], seconds: float
+) -> Tally:
+    """Observe; the first SIGINT or SIGTERM ends it, and the result is printed all the same."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return await watch(
+        target, clients=clients, duration=duration, stop=stop, on_progress=on_progress, progress_seconds=seconds
+    )
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[tuple[Callable[[Tally], None], float]]:
+    """How progress is shown, and every how many seconds."""
+    if not console.is_terminal:
+        yield lambda tally: console.print(_line(tally)), _LINE
+        return
+    with Live(Text(), console=console, auto_refresh=False, transient=True) as live:
+        yield lambda tally: live.update(_line(tally), refresh=True), _REDRAW
+
+
+def _line(tally: Tally) -> Text:
+    """Progress in one line."""
+    rate = tally.checks / tally.seconds if tally.seconds else 0.0
+    line = Text(f"{tally.seconds:6.1f} s  {tally.checks} checks  {rate:.0f}/s")
+    for count in Count:
+        number = tally.of(count)
+        line.append(f"  {count} ").append(str(number), style="bold red" if number else "green")
+    epoch = tally.newest_epoch
+    return line.append(f"  epoch {'none yet' if epoch is None else epoch}")
+
+
+def _print(tally: Tally) -> None:
+    """The result as text: the counts, the versions that were seen, and what was found."""
+    console = results()
+    console.print(_line(tally))
+    if tally.unjudged or tally.resent:
+        console.print(f"{tally.unjudged} answers could not be judged, {tally.resent} requests were sent again")
+    if tally.versions:
+        console.print(_versions(tally))
+    for finding in tally.samples:
+        shown = finding.document()
+        console.print(Text(f"{shown['at']} s  {shown['count']}: {shown['kind']}", style="bold red"))
+        for label in ("url", "expected", "found", "epoch"):
+            if shown[label] is not None:
+                console.print(Text(f"  {label}: {shown[label]}"))
+    if not tally.checks:
+        console.print(Text("nothing could be checked", style="bold red"))
+
+
+def _versions(tally: Tally) -> Table:
+    table = Table("version token", "epochs", "first seen", "last seen", "version checks")
+    versions = sorted(tally.versions.values(), key=lambda version: version.first)
+    for version in versions[-_ROWS:]:
+        row = (version.token, _epochs(version), f"{version.first:.3f} s", f"{version.last:.3f} s", str(version.count))
+        table.add_row(*row)
+    if len(versions) > _ROWS:
+        table.caption = f"and {len(versions) - _ROWS} earlier ones"
+    return table
+
+
+def _epochs(version: Version) -> str:
+    epochs = [str(epoch) for epoch in sorted(version.epochs)]
+    if len(epochs) > 5:
+        epochs = [*epochs[:2], f"{len(epochs) - 3} more", epochs[-1]]
+    return ", ".join(epochs) or "not named"

@@ -1,0 +1,138 @@
+"""The migrations, the tables in the code and what the databases hold are one and the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.types import TypeEngine
+
+import orchestrator.adapters.ledger
+from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.engine import open_engine, revision, upgrade
+from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.adapters.ledger.tables import metadata
+from orchestrator.domain.deployment import Decision, Kind, Outcome, State, Step
+from orchestrator.domain.errors import LockstepError
+from tests.integration.ledgers import Ticks, plan, standing
+
+TABLES = ("releases", "deployments", "reports")
+
+
+@pytest.fixture
+def empty_engine(ledger_url: str) -> Iterator[Engine]:
+    """An engine on a database without tables."""
+    engine = open_engine(ledger_url)
+    yield engine
+    engine.dispose()
+
+
+def schema(connection: Connection) -> str:
+    """All that the database tells of the three tables, as JSON."""
+
+    def by_name(constraint: Any) -> str:
+        return str(constraint["name"])
+
+    found = inspect(connection)
+    told = {
+        table: {
+            "columns": found.get_columns(table),
+            "primary key": found.get_pk_constraint(table),
+            "foreign keys": found.get_foreign_keys(table),
+            "indexes": sorted(found.get_indexes(table), key=by_name),
+            "unique": sorted(found.get_unique_constraints(table), key=by_name),
+            "checks": sorted(found.get_check_constraints(table), key=by_name),
+        }
+        for table in TABLES
+    }
+    return json.dumps(
+        told, indent=1, default=lambda value: repr(value) if isinstance(value, TypeEngine) else str(value)
+    )
+
+
+def alembic(connection: Connection) -> Config:
+    """Alembic's configuration, on an open transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(orchestrator.adapters.ledger.__path__[0]) / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def test_the_migrations_make_the_tables_of_the_code(ledger_engine: Engine) -> None:
+    with ledger_engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_migrations_make_what_the_code_would_make_to_the_last_constraint(empty_engine: Engine) -> None:
+    """Alembic compares no check constraints and no conditions of indexes; the databases can tell them."""
+    with Database(empty_engine).writing() as connection:
+        metadata.create_all(connection)
+        made = schema(connection)
+        metadata.drop_all(connection)
+    upgrade(empty_engine)
+    with empty_engine.connect() as connection:
+        assert schema(connection) == made
+    for word in ("ended_at IS NULL", "aborting", "63"):
+        assert word in made
+
+
+def test_the_migrations_can_be_undone(ledger_engine: Engine) -> None:
+    with Database(ledger_engine).writing() as connection:
+        command.downgrade(alembic(connection), "base")
+        assert set(inspect(connection).get_table_names()) == {"alembic_version"}
+    upgrade(ledger_engine)
+    assert SqlLedger(ledger_engine, Ticks()).plan(plan()).epoch == 1
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(ledger_engine: Engine) -> None:
+    made = SqlLedger(ledger_engine, Ticks()).plan(plan())
+    upgrade(ledger_engine)
+    assert revision(ledger_engine) == ("0001", "0001")
+    assert standing(SqlLedger(ledger_engine, Ticks()), made.id) == made
+
+
+def test_an_empty_database_has_no_revision(empty_engine: Engine) -> None:
+    assert revision(empty_engine) == (None, "0001")
+
+
+def test_a_newer_schema_is_left_alone_and_named(ledger_engine: Engine) -> None:
+    with ledger_engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0007'")
+    assert revision(ledger_engine) == ("0007", "0001")
+    with pytest.raises(LockstepError, match="a newer Lockstep wrote the ledger's schema") as newer:
+        upgrade(ledger_engine)
+    assert newer.value.problem.found == "revision 0007"
+    assert revision(ledger_engine) == ("0007", "0001")
+
+
+def test_an_upgrade_that_fails_leaves_nothing_behind(empty_engine: Engine) -> None:
+    with empty_engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE reports (n integer)")
+    with pytest.raises(LockstepError, match="nothing was written"):
+        upgrade(empty_engine)
+    with empty_engine.connect() as connection:
+        assert inspect(connection).get_table_names() == ["reports"]
+
+
+def test_every_word_of_the_protocol_fits_its_column() -> None:
+    """SQLite does not mind, PostgreSQL would refuse the row."""
+    tables = metadata.tables
+    columns = {
+        ("deployments", "state"): State,
+        ("deployments", "decision"): Decision,
+        ("deployments", "kind"): Kind,
+        ("reports", "step"): Step,
+        ("reports", "outcome"): Outcome,
+    }
+    for (table, column), words in columns.items():
+        room = tables[table].c[column].type.length  # type: ignore[attr-defined]
+        assert max(len(word) for word in words) <= room
