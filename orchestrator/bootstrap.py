@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from orchestrator.adapters.artifacts import DirectoryArtifacts
-from orchestrator.adapters.dispatch import CeleryDispatch
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Clock
 from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.dispatch import CeleryDispatch
 
 
 def utc_now() -> datetime:
@@ -53,4 +56,7 @@ class Lockstep:
                 found=f"neither, and nothing in {self.settings.broker_note}",
                 remedy="start one in another terminal: lockstep standalone",
             )
+        # Imported where it is needed: Celery and Redis take 0.2 s, which commands that only read need not pay.
+        from orchestrator.adapters.dispatch import CeleryDispatch  # noqa: PLC0415
+
         return CeleryDispatch(self.settings.broker_url)

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event
 
 from orchestrator.adapters.ledger.engine import open_engine, revision, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.adapters.ledger.tables import REVISION
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Step
 from orchestrator.domain.errors import ConflictError, LockstepError
 from orchestrator.ports import Ledger, ReleaseRecord
@@ -178,7 +179,7 @@ def test_a_report_is_not_seen_before_one_with_a_smaller_number(ledger_engine: En
 
 
 def test_a_new_database_is_made_by_many_at_once(ledger_url: str, callers: Callers) -> None:
-    def make() -> tuple[str | None, str | None]:
+    def make() -> str | None:
         engine = open_engine(ledger_url)
         upgrade(engine)
         try:
@@ -187,7 +188,7 @@ def test_a_new_database_is_made_by_many_at_once(ledger_url: str, callers: Caller
             engine.dispose()
 
     outcomes = callers.at_once([make] * CROWD)
-    assert outcomes == [("0001", "0001")] * CROWD
+    assert outcomes == [REVISION] * CROWD
 
 
 def test_a_new_file_that_another_process_writes_is_waited_for(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_a_new_file_that_another_process_writes_is_waited_for(tmp_path: Path) ->
         found = pool.submit(revision, engine)
         wait([found], timeout=0.3)
         other.execute("COMMIT")
-        assert found.result(PATIENCE) == (None, "0001")
+        assert found.result(PATIENCE) is None
     other.close()
     engine.dispose()
 
@@ -214,7 +215,7 @@ def test_a_process_that_has_upgraded_keeps_no_other_from_it(ledger_url: str) -> 
         for table in ("reports", "deployments", "releases"):
             still_there.exec_driver_sql(f"DROP TABLE {table}")
     upgrade(second)
-    assert revision(second) == ("0001", "0001")
+    assert revision(second) == REVISION
     first.dispose()
     second.dispose()
 

@@ -12,14 +12,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.types import TypeEngine
 
 import orchestrator.adapters.ledger
 from orchestrator.adapters.ledger.database import Database
-from orchestrator.adapters.ledger.engine import open_engine, revision, upgrade
+from orchestrator.adapters.ledger.engine import MIGRATIONS, open_engine, revision, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
-from orchestrator.adapters.ledger.tables import metadata
+from orchestrator.adapters.ledger.tables import REVISION, metadata
 from orchestrator.domain.deployment import Decision, Kind, Outcome, State, Step
 from orchestrator.domain.errors import LockstepError
 from tests.integration.ledgers import Ticks, plan, standing
@@ -96,22 +97,22 @@ def test_the_migrations_can_be_undone(ledger_engine: Engine) -> None:
 def test_an_upgrade_of_what_is_up_to_date_changes_nothing(ledger_engine: Engine) -> None:
     made = SqlLedger(ledger_engine, Ticks()).plan(plan())
     upgrade(ledger_engine)
-    assert revision(ledger_engine) == ("0001", "0001")
+    assert revision(ledger_engine) == REVISION
     assert standing(SqlLedger(ledger_engine, Ticks()), made.id) == made
 
 
 def test_an_empty_database_has_no_revision(empty_engine: Engine) -> None:
-    assert revision(empty_engine) == (None, "0001")
+    assert revision(empty_engine) is None
 
 
 def test_a_newer_schema_is_left_alone_and_named(ledger_engine: Engine) -> None:
     with ledger_engine.connect() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0007'")
-    assert revision(ledger_engine) == ("0007", "0001")
+    assert revision(ledger_engine) == "0007"
     with pytest.raises(LockstepError, match="a newer Lockstep wrote the ledger's schema") as newer:
         upgrade(ledger_engine)
     assert newer.value.problem.found == "revision 0007"
-    assert revision(ledger_engine) == ("0007", "0001")
+    assert revision(ledger_engine) == "0007"
 
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(empty_engine: Engine) -> None:
@@ -136,3 +137,7 @@ def test_every_word_of_the_protocol_fits_its_column() -> None:
     for (table, column), words in columns.items():
         room = tables[table].c[column].type.length  # type: ignore[attr-defined]
         assert max(len(word) for word in words) <= room
+
+
+def test_the_revision_of_the_tables_is_the_last_of_the_migrations() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == REVISION

@@ -6,20 +6,18 @@ import os
 import weakref
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy import Connection, Engine, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.adapters.ledger.database import Database
 from orchestrator.adapters.ledger.postgresql import check_durability, open_postgresql
 from orchestrator.adapters.ledger.sqlite import open_sqlite
+from orchestrator.adapters.ledger.tables import REVISION
 from orchestrator.domain.errors import LockstepError
 
 #: The key of PostgreSQL's advisory lock under which one process migrates and others wait. Any number would do.
 MIGRATION_LOCK = 7021957
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_engine(url: str) -> Engine:
@@ -57,8 +55,7 @@ def upgrade(engine: Engine) -> None:
     Raises `LockstepError` where a newer version wrote the schema, or where the database can't keep a decision.
     """
     database = Database(engine)
-    found, wanted = revision(engine)
-    if found != wanted:
+    if revision(engine) != REVISION:
         with database.writing() as connection:
             _migrate(connection, database.place)
     if engine.dialect.name == "postgresql":
@@ -66,37 +63,42 @@ def upgrade(engine: Engine) -> None:
             check_durability(connection, database.place)
 
 
-def revision(engine: Engine) -> tuple[str | None, str | None]:
-    """The schema's revision in the database (None where it is empty), and the one that this version wants."""
-    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+def revision(engine: Engine) -> str | None:
+    """The schema's revision in the database, None where it is empty."""
     with Database(engine).reading() as connection:
-        return MigrationContext.configure(connection).get_current_revision(), wanted
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 def _migrate(connection: Connection, place: str) -> None:
+    # Imported where it is needed: it takes 0.1 s, which every command would pay.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     if connection.dialect.name == "postgresql":
         # Held to the end of the transaction. SQLite's transaction is the lock.
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-    config = _config()
-    scripts = ScriptDirectory.from_config(config)
-    found = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in scripts.walk_revisions()}
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    found = _revision(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found is not None and found not in known:
         raise LockstepError(
             "a newer Lockstep wrote the ledger's schema",
             where=place,
-            expected=f"revision {scripts.get_current_head()} or older",
+            expected=f"revision {REVISION} or older",
             found=f"revision {found}",
             remedy="install the version of Lockstep that wrote it, or a newer one, on every machine",
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    return config
 
 
 def _part_at_fork(engine: Engine) -> None:

@@ -36,6 +36,9 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+#: The revision of these tables: the last of the migrations.
+REVISION = "0001"
+
 metadata = MetaData(naming_convention=NAMING)
 
 
