@@ -49,13 +49,22 @@ class Demo:
         }
 
     def lockstep(self, *words: str) -> Any:
-        """Run `lockstep WORDS… --json` and return what it printed; `SystemExit` where it failed."""
+        """Run `lockstep WORDS… --json` and return what it printed; `SystemExit` where it failed.
+
+        On a terminal its live progress is shown; elsewhere it is kept, and shown where the command fails.
+        """
         say(f"$ lockstep {' '.join(words)}")
+        messages = None if sys.stderr.isatty() else subprocess.PIPE
         done = subprocess.run(
-            [*COMMAND, *words, "--json"], env=self._environment, stdout=subprocess.PIPE, text=True, check=False
+            [*COMMAND, *words, "--json"],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
-            sys.exit(f"lockstep {' '.join(words)} failed with {done.returncode}:\n{done.stdout}")
+            sys.exit(f"lockstep {' '.join(words)} failed with {done.returncode}:\n{done.stdout}{done.stderr or ''}")
         return json.loads(done.stdout)
 
     @contextmanager
@@ -106,7 +115,8 @@ def served(frontends: Sequence[Any]) -> dict[str, str]:
     """What each frontend answers to a client that was never there before."""
     found = {}
     for frontend in frontends:
-        with urlopen(f"{frontend['url']}/-/lockstep/activation", timeout=10) as answer:  # noqa: S310  # loopback
+        url = f"http://{frontend['nginx']['address']}/-/lockstep/activation"
+        with urlopen(url, timeout=10) as answer:
             found[frontend["name"]] = json.load(answer)["activation"]
     return found
 
@@ -139,7 +149,7 @@ def run(directory: Path, frontends: int) -> dict[str, Any]:
             say(f"  {built['files']} files, {built['size'] / 1e6:.1f} MB, digest {built['digest']}")
         deployments = [timed(demo, "deploy", FLEET, f"{APP}=1.0.0")]
         watch = ("observe", lab["url"], "--app", APP, "--clients", str(OBSERVERS), "--until-stopped", "--json")
-        with demo.running(*watch) as observer:
+        with demo.running(*watch, ready="checks") as observer:
             deployments.append(timed(demo, "deploy", FLEET, f"{APP}=2.0.0"))
             deployments.append(timed(demo, "rollback", FLEET))
             observer.send_signal(signal.SIGTERM)
@@ -156,7 +166,8 @@ def summary(deployments: Sequence[Any], observed: Any, status: Any, found: dict[
     say(f"  torn (a listed file missing or with other bytes): {observed['torn']}")
     say(f"  backward (an older epoch after a newer one):      {observed['backward']}")
     say(f"  errors (no answer, or one without sense):         {observed['errors']}")
-    say(f"{agree} of {len(found)} frontends serve what the ledger says: epoch {status['epoch']}, {status['apps']}")
+    apps = ", ".join(f"{app} {version}" for app, version in status["apps"].items())
+    say(f"{agree} of {len(found)} frontends serve what the ledger says: epoch {status['epoch']}, {apps}\n")
     return {
         "frontends": len(found),
         "agree": agree,
