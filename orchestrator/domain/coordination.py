@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Step, Trouble
+from orchestrator.domain.deployment import (
+    Decision,
+    Deployment,
+    Outcome,
+    Report,
+    State,
+    Step,
+    Trouble,
+    decided_state,
+)
 from orchestrator.domain.errors import Problem
 from orchestrator.domain.verdict import Verdict, served_verdict, verdict
 
@@ -96,9 +105,16 @@ _ASKS = {
     State.ABORTING: Step.DISARM,
 }
 
+#: The steps that nothing can take back: a frontend that did not accept is asked again, and one that did is believed
+#: whichever asking it answers.
+_INSISTENT = frozenset({State.ACTIVATING, State.FINISHING})
+
 
 class Coordination:
-    """One coordinator of one deployment. Feed it events; carry out the effects that it returns, in order."""
+    """One coordinator of one deployment. Feed it events; carry out the effects that it returns, in order.
+
+    What it knows lies in its attributes: immutable values, and dictionaries of them.
+    """
 
     def __init__(self, deployment: Deployment, *, attempts: int = ATTEMPTS) -> None:
         self._frontends = tuple(deployment.plan.frontends)
@@ -107,7 +123,9 @@ class Coordination:
         self._decision = deployment.decision
         self._attempts = attempts
         self._round = 1
-        self._reports: dict[str, Report] = {}
+        # Of the present step: the attempt that each frontend was asked last, and the answers that are final.
+        self._asked: dict[str, int] = {}
+        self._answers: dict[str, Report] = {}
         self.resting = False
 
     @property
@@ -117,10 +135,8 @@ class Coordination:
 
     def start(self) -> list[Effect]:
         """The first effects, for a new deployment, one that goes on after a hold, or one whose decision stands."""
-        if self._decision is Decision.COMMIT and self._state.ended is False:
-            return self._ask_all(self._state if self._state is State.FINISHING else State.ACTIVATING)
-        if self._decision is Decision.ABORT and self._state.ended is False:
-            return self._ask_all(State.ABORTING)
+        if self._decision is not None and not self._state.ended:
+            return self._ask_all(self._state if self._state is State.FINISHING else decided_state(self._decision))
         if self._state is State.PLANNED:
             return [Move(State.PLANNED, State.STAGING)]
         if self._state is State.PREPARED:
@@ -130,7 +146,7 @@ class Coordination:
         return self._rest()
 
     def on(self, event: Event) -> list[Effect]:
-        """Hear one event. Events that come late, twice, or for another step change nothing."""
+        """Hear one event. Answers that come late, twice, or for another step or attempt change nothing."""
         if self.resting:
             return []
         match event:
@@ -144,28 +160,23 @@ class Coordination:
     # ── answers ──
 
     def _heard(self, report: Report) -> list[Effect]:
-        step = _ASKS.get(self._state)
-        expected = report.frontend in self._frontends and report.step is step
-        if not expected or report.attempt < self._round or self._settled(report.frontend):
+        if not self._counts(report):
             return []
-        self._reports[report.frontend] = report
-        if self._state in (State.ACTIVATING, State.FINISHING) and report.outcome is not Outcome.ACCEPTED:
-            if report.attempt < self._attempts:
-                return [Ask(report.step, report.frontend, report.attempt + 1)]
-        elif len(self._reports) < len(self._frontends):
-            return []
-        return self._step_ends(report.step) if self._all_settled() else []
+        insists = self._state in _INSISTENT and report.outcome is not Outcome.ACCEPTED
+        if insists and report.attempt < self._attempts:
+            return [self._ask(report.step, report.frontend, report.attempt + 1)]
+        self._answers[report.frontend] = report
+        return self._step_ends(report.step) if len(self._answers) == len(self._asked) else []
 
-    def _settled(self, frontend: str) -> bool:
-        """Whether this frontend's answer to the present step is final."""
-        report = self._reports.get(frontend)
-        if report is None:
+    def _counts(self, report: Report) -> bool:
+        """Whether this answer says anything new of the present step."""
+        asked = self._asked.get(report.frontend)
+        if asked is None or report.step is not _ASKS.get(self._state):
             return False
-        insists = self._state in (State.ACTIVATING, State.FINISHING)
-        return not insists or report.outcome is Outcome.ACCEPTED or report.attempt >= self._attempts
-
-    def _all_settled(self) -> bool:
-        return all(self._settled(name) for name in self._frontends)
+        final = self._answers.get(report.frontend)
+        if self._state in _INSISTENT and report.outcome is Outcome.ACCEPTED:
+            return report.attempt <= asked and (final is None or final.outcome is not Outcome.ACCEPTED)
+        return report.attempt == asked and final is None
 
     def _step_ends(self, step: Step) -> list[Effect]:
         agreed = self._verdict(step)
@@ -189,18 +200,18 @@ class Coordination:
                 return [Decide(Decision.COMMIT)]
 
     def _verdict(self, step: Step) -> Verdict:
-        agreed = verdict(step, self._frontends, self._reports)
+        agreed = verdict(step, self._frontends, self._answers)
         if step is Step.VERIFY and agreed.unanimous:
-            return served_verdict(self._placements, self._reports)
+            return served_verdict(self._placements, self._answers)
         return agreed
 
     # ── the ledger's answers ──
 
     def _moved(self, state: State, moved: bool) -> list[Effect]:
+        if not moved and state is State.ABORTING and self._decision is None:
+            return self._decided(Decision.ABORT)
         if not moved:
-            # Somebody else moved the row: an operator aborted, or another coordinator leads.
-            if state is State.ABORTING:
-                return self._ask_all(State.ABORTING)
+            # Another coordinator leads, or ended it.
             return self._rest()
         self._state = state
         if state in (State.PREPARED, State.DONE, State.ABORTED):
@@ -210,10 +221,11 @@ class Coordination:
     def _decided(self, decision: Decision | None) -> list[Effect]:
         if decision is None:
             return self._rest()
-        if decision is self._decision:
+        if self._decision is not None:
+            # It is written once, so this one is known.
             return []
         self._decision = decision
-        return self._ask_all(State.ACTIVATING if decision is Decision.COMMIT else State.ABORTING)
+        return self._ask_all(decided_state(decision))
 
     # ── effects ──
 
@@ -221,11 +233,16 @@ class Coordination:
         if state is not State.VERIFYING:
             self._round = 1
         self._state = state
-        self._reports = {}
+        self._asked = {}
+        self._answers = {}
         step = _ASKS[state]
         if not self._frontends:
             return self._step_ends(step)
-        return [Ask(step, name, self._round) for name in self._frontends]
+        return [self._ask(step, name, self._round) for name in self._frontends]
+
+    def _ask(self, step: Step, frontend: str, attempt: int) -> Ask:
+        self._asked[frontend] = attempt
+        return Ask(step, frontend, attempt)
 
     def _rest(self, troubles: Sequence[Trouble] = ()) -> list[Effect]:
         self.resting = True

@@ -143,6 +143,8 @@ class Deploying:
         actor: str,
     ) -> Plan:
         """The plan, after a look at its layout: what can't lie on a frontend is refused before anything is sent."""
+        if not placements:
+            raise UsageError(f"nothing would be served by {fleet.key}", expected="at least one app of the fleet")
         manifests = {p.digest: self.artifacts.manifest(p.digest) for p in placements}
         layout(Activation.of(ActivationName(1, "0" * 16), placements), manifests)
         hold = schedule.hold or schedule.due_at is not None

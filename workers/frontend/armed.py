@@ -60,7 +60,15 @@ class Armed:
                 conversation.say(command.go)
             except UnansweredError as error:
                 failed[name] = error
+        for name in failed:
+            self._give_up(name)
         return failed
+
+    def _give_up(self, frontend: str) -> None:
+        """A channel that took no word is no use any more: the next attempt goes its own way."""
+        with self._lock:
+            _, _, conversation = self._waiting.pop(frontend)
+        conversation.close()
 
     def waits(self, frontend: str) -> bool:
         """Whether there is an open conversation."""

@@ -77,6 +77,15 @@ def test_unknown_apps_and_versions_are_refused_and_nothing_is_planned(world: Wor
     assert world.ledger.history(None, 10) == []
 
 
+def test_a_deployment_of_nothing_is_refused(world: World) -> None:
+    with pytest.raises(UsageError, match="nothing would be served"):
+        world.deploying.deploy(fleet(), {}, AT_ONCE, "ann")
+    world.commit(world.deploying.deploy(fleet(), {"ToDo": "1.0.0"}, AT_ONCE, "ann"))
+    world.commit(world.deploying.deploy(fleet(), {"ToDo": "2.0.0"}, AT_ONCE, "ann"))
+    with pytest.raises(UsageError, match="nothing would be served"):
+        world.deploying.rollback(fleet(("Other",)), 1, AT_ONCE, "ann")
+
+
 def test_a_release_whose_content_is_gone_is_refused_before_anything_is_sent(world: World, tmp_path: Path) -> None:
     for path in (tmp_path / "artifacts" / "manifests").iterdir():
         path.unlink()

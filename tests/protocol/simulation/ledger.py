@@ -1,0 +1,159 @@
+"""A ledger in memory, with the compare-and-sets of `orchestrator.adapters.ledger.repository`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.domain.activation import ActivationName
+from orchestrator.domain.deployment import (
+    MOVES,
+    Decision,
+    Deployment,
+    Plan,
+    Report,
+    State,
+    Trouble,
+    decided_state,
+    may_decide,
+)
+from orchestrator.domain.errors import ConflictError, UsageError
+
+#: A time of day that never goes on.
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class MemoryLedger:
+    """`orchestrator.ports.Deployments`. Every call is one transaction; it is used from one thread at a time."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: MOMENT) -> None:
+        self._clock = clock
+        self._rows: dict[int, Deployment] = {}
+        self._reports: list[tuple[int, Report]] = []
+
+    # ── reading ──
+
+    def deployment(self, number: int) -> Deployment | None:
+        """One deployment, or None."""
+        return self._rows.get(number)
+
+    def open_deployment(self, fleet: str) -> Deployment | None:
+        """The fleet's open deployment, or None."""
+        return next((row for row in self.unfinished() if row.plan.fleet == fleet), None)
+
+    def committed(self, fleet: str, *, before: int | None = None, limit: int | None = None) -> list[Deployment]:
+        """The fleet's committed deployments, newest epoch first: below epoch `before`, at most `limit`."""
+        rows = [row for row in self.history(fleet, len(self._rows)) if row.decision is Decision.COMMIT]
+        return [row for row in rows if before is None or row.epoch < before][:limit]
+
+    def history(self, fleet: str | None, limit: int) -> list[Deployment]:
+        """Deployments, newest first."""
+        rows = [row for row in reversed(self._rows.values()) if fleet in (None, row.plan.fleet)]
+        return rows[:limit]
+
+    def unfinished(self) -> list[Deployment]:
+        """Every open deployment."""
+        return [row for row in self._rows.values() if row.ended_at is None]
+
+    # ── writing ──
+
+    def plan(self, plan: Plan) -> Deployment:
+        """Open a deployment. The nonce is the number: nothing here is to be guessed."""
+        if self.open_deployment(plan.fleet) is not None:
+            raise ConflictError(f"a deployment of {plan.fleet} is open")
+        number = len(self._rows) + 1
+        epoch = 1 + max((row.epoch for row in self.history(plan.fleet, number)), default=0)
+        name = ActivationName(epoch, f"{number:016x}")
+        self._rows[number] = Deployment(number, plan, name, State.PLANNED, None, self._clock())
+        return self._rows[number]
+
+    def move(self, number: int, before: State, after: State) -> tuple[State, bool]:
+        """Compare-and-set on the state."""
+        if after not in MOVES[before]:
+            raise ValueError(f"no deployment moves from {before} to {after} without a decision")
+        values: dict[str, Any] = {"state": after}
+        if after.ended:
+            values["ended_at"] = self._clock()
+        if after is State.DONE:
+            values["troubles"] = ()
+        return self._compare_and_set(number, lambda row: row.state is before, **values)
+
+    def prepare(self, number: int) -> tuple[State, bool]:
+        """From verifying to prepared where the row says hold, else to arming."""
+        after = State.PREPARED if self._row(number).plan.hold else State.ARMING
+        return self._compare_and_set(number, lambda row: row.state is State.VERIFYING, state=after)
+
+    def release_hold(self, number: int) -> bool:
+        """Clear the hold of a deployment that nothing is decided about."""
+        plan = replace(self._row(number).plan, hold=False, due_at=None, expires_at=None)
+        return self._compare_and_set(number, lambda row: row.decision is None, plan=plan)[1]
+
+    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+        """Write the decision if there is none and the state allows it. Returns the one that stands."""
+        self._compare_and_set(
+            number,
+            lambda row: row.decision is None and may_decide(row.state, decision),
+            decision=decision,
+            state=decided_state(decision),
+            decided_at=self._clock(),
+            troubles=tuple(troubles),
+        )
+        return self._rows[number].decision
+
+    def note_troubles(self, number: int, troubles: Sequence[Trouble]) -> None:
+        """Keep why it is still open. Why it was aborted stays."""
+
+        def open_still(row: Deployment) -> bool:
+            return row.ended_at is None and row.decision is not Decision.ABORT
+
+        self._compare_and_set(number, open_still, troubles=tuple(troubles))
+
+    def record_skew(self, number: int, seconds: float) -> None:
+        """Keep the first that was measured."""
+        self._compare_and_set(number, lambda row: row.skew is None, skew=seconds)
+
+    # ── reports ──
+
+    def record(self, number: int, reports: Iterable[Report]) -> None:
+        """Keep reports."""
+        self._row(number)
+        self._reports += [(number, replace(report, at=self._clock())) for report in reports]
+
+    def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:
+        """Reports with their sequence numbers, oldest first."""
+        numbered = enumerate(self._reports, 1)
+        return [(sequence, report) for sequence, (of, report) in numbered if of == number and sequence > after]
+
+    # ── below ──
+
+    def _row(self, number: int) -> Deployment:
+        if number not in self._rows:
+            raise UsageError(f"there is no deployment {number}")
+        return self._rows[number]
+
+    def _compare_and_set(self, number: int, guard: Callable[[Deployment], bool], **values: Any) -> tuple[State, bool]:
+        row = self._row(number)
+        allowed = self._allows(guard(row))
+        if allowed:
+            row = self._rows[number] = replace(row, **values)
+        return row.state, allowed
+
+    def _allows(self, compared: bool) -> bool:
+        """Whether a write goes through, given what its comparison said."""
+        return compared
+
+    # ── for the explorer ──
+
+    def fork(self) -> MemoryLedger:
+        """A copy that goes its own way."""
+        twin = type(self)(self._clock)
+        twin._rows = dict(self._rows)
+        twin._reports = list(self._reports)
+        return twin
+
+    def key(self) -> Hashable:
+        """What can make a difference to anybody, as a value."""
+        rows = self._rows.values()
+        return tuple((row.state, row.decision, row.plan.hold, bool(row.troubles)) for row in rows)
