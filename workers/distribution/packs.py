@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -45,8 +45,8 @@ def write_objects(target: IO[bytes], objects: Sequence[str], open_object: Callab
                 tar.addfile(member, source)
 
 
-def link_pack(layout: Layout, present: Collection[str] = ()) -> bytes:
-    """A pack for `assemble`. `present` are the releases (``<app>/<digest>``) that the frontend holds already."""
+def link_pack(layout: Layout) -> bytes:
+    """A pack for `assemble`: every link of every release, so that one that somebody has changed is put right."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.GNU_FORMAT, compresslevel=COMPRESSION) as tar:
         for path, sha in sorted(layout.activation.files.items()):
@@ -54,8 +54,6 @@ def link_pack(layout: Layout, present: Collection[str] = ()) -> bytes:
         for path, target in sorted(layout.activation.links.items()):
             tar.addfile(_member(f"tree/activation/{path}", tarfile.SYMTYPE, target))
         for release in layout.releases:
-            if release.path.removeprefix("releases/") in present:
-                continue
             for path, sha in sorted(release.files.items()):
                 tar.addfile(_hard_link(f"tree/{release.path}/{path}", sha))
         for key, sha in sorted(layout.by_hash.items()):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.domain.activation import NAME as ACTIVATION
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.errors import UnansweredError
+from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.release import SHA256
 from workers.frontend.answers import interpret, printable, unintelligible
 
@@ -267,6 +267,8 @@ class Activate(OfActivation):
 
 def _flipped(command: OfActivation, lines: list[str], stdout: bytes, status: int | None) -> float | None:
     """From ``ACTIVE <activation> <clock>``; the activation is this one or a later one. A clock of 0 is none."""
+    if lines == ["STOODDOWN"]:
+        raise RefusedError(f"{command.name}: stood down, because no word came in time or the channel broke")
     found = re.fullmatch(rf"ACTIVE ({ACTIVATION.pattern}) ({CLOCK.pattern})", lines[0]) if len(lines) == 1 else None
     if found is None or ActivationName.parse(found[1]).epoch < command.activation.epoch:
         raise unintelligible(command.name, stdout, status)
@@ -282,13 +284,16 @@ class Disarm(OfActivation):
 
 @dataclass(frozen=True, slots=True)
 class Discard(OfActivation):
-    """Remove the activation, a release that nothing else uses, and objects (SHA-256 lines on standard input)."""
+    """Remove the activation, releases that nothing else uses, and objects (SHA-256 lines on standard input).
 
-    release: str
+    Objects that something links to stay, unless their content has changed.
+    """
+
+    releases: tuple[str, ...] = ()
 
     def words(self) -> tuple[str, ...]:
-        """The activation and the release."""
-        return (str(self.activation), self.release)
+        """The activation and the releases."""
+        return (str(self.activation), *self.releases)
 
     parse = Command.parse_nothing
 

@@ -70,7 +70,7 @@ class Steps:
         began = time.monotonic()
         session, root, name = self.session(job), job.frontend.root, job.deployment.name
         limit = job.fleet.policy.stage_seconds
-        probed, clock = _ready(session, root)
+        clock = _ready(session, root)
         wanted = "".join(f"{sha}\n" for sha in job.layout.objects()).encode()
         missing = session.ask(Missing(root), stdin=[wanted], limit=limit)
         sent = 0
@@ -80,7 +80,7 @@ class Steps:
                 pack.seek(0)
                 session.ask(Receive(root, name), stdin=chunks(pack), limit=limit)
                 sent += size
-        links = link_pack(job.layout, probed.releases)
+        links = link_pack(job.layout)
         session.ask(Assemble(root, name), stdin=[links], limit=limit)
         return {
             "objects": len(missing),
@@ -167,21 +167,14 @@ class Steps:
             )
 
     def _discard(self, job: Job, session: Session, tree: Tree, paths: set[str]) -> None:
-        """A changed file is a changed object as well: both go, so that the next deployment sends them anew."""
+        """A changed file may be a changed object: it goes, so that the next stage sends it and rebuilds the tree."""
         changed = {sha for path, sha in tree.files.items() if printable(path) in paths}
         wanted = "".join(f"{sha}\n" for sha in sorted(changed)).encode()
-        for release in job.layout.releases:
-            if release.path == tree.path:
-                command = Discard(job.frontend.root, job.deployment.name, tree.path.removeprefix("releases/"))
-                try:
-                    session.ask(command, stdin=[wanted], limit=SHORT_SECONDS)
-                except ScriptRefusedError as error:
-                    if error.code not in {"inuse", "current", "fenced"}:
-                        raise
+        session.ask(Discard(job.frontend.root, job.deployment.name), stdin=[wanted], limit=SHORT_SECONDS)
 
 
-def _ready(session: Session, root: str) -> tuple[Probed, dict[str, float | None]]:
-    """The frontend's state, its script installed and its tree made; and its clock against this machine's."""
+def _ready(session: Session, root: str) -> dict[str, float | None]:
+    """Have the script installed and the tree made; returns the frontend's clock against this machine's."""
     probed, clock = _probe(session, root)
     if probed is None or probed.script != script_sha256():
         session.ask(Install(root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
@@ -189,7 +182,7 @@ def _ready(session: Session, root: str) -> tuple[Probed, dict[str, float | None]
         probed, clock = _probe(session, root)
     if probed is None or probed.script != script_sha256():
         raise UnansweredError("the frontend's script is not the one that was installed", where=session.frontend.name)
-    return probed, clock
+    return clock
 
 
 def _probe(session: Session, root: str) -> tuple[Probed | None, dict[str, float | None]]:

@@ -6,9 +6,12 @@ import structlog
 
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Step
+from orchestrator.services.coordinator import found
 from workers.bootstrap import Workshop
 from workers.fleet import attempt
 from workers.frontend.steps import Detail, Job
+
+log = structlog.get_logger()
 
 
 def stage(workshop: Workshop, number: int, frontend: str, asking: int) -> None:
@@ -26,5 +29,10 @@ def _do(workshop: Workshop, number: int, ask: Ask) -> None:
         job: Job = workshop.job(number, ask.frontend)
         return workshop.steps.stage(job) if ask.step is Step.STAGE else workshop.steps.verify(job)
 
+    ledger = workshop.lockstep.ledger
     with structlog.contextvars.bound_contextvars(deployment=number, frontend=ask.frontend):
-        workshop.lockstep.ledger.record(number, [attempt(ask, act)])
+        if found(ledger, number).decision is not None:
+            # A message that comes late, or twice: nobody waits for this step any more, and it must change nothing.
+            log.info("too late", step=str(ask.step))
+            return
+        ledger.record(number, [attempt(ask, act)])

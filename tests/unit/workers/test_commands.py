@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.errors import UnansweredError
+from orchestrator.domain.errors import RefusedError, UnansweredError
 from workers.frontend.answers import ScriptRefusedError, interpret, printable
 from workers.frontend.commands import (
     Activate,
@@ -48,12 +48,13 @@ LINES: list[tuple[Command, str]] = [
     (Arm(ROOT, NAME, 40), f"timeout 40 {SCRIPT} arm 7-00112233445566aa"),
     (Activate(ROOT, NAME), f"{SCRIPT} activate 7-00112233445566aa"),
     (Disarm(ROOT, NAME), f"{SCRIPT} disarm 7-00112233445566aa"),
-    (Discard(ROOT, NAME, RELEASE), f"{SCRIPT} discard 7-00112233445566aa {RELEASE}"),
+    (Discard(ROOT, NAME), f"{SCRIPT} discard 7-00112233445566aa"),
+    (Discard(ROOT, NAME, (RELEASE,)), f"{SCRIPT} discard 7-00112233445566aa {RELEASE}"),
     (Recipe(ROOT, ("nginx", "-t"), ("nginx", "-s", "reload")), f"{SCRIPT} recipe nginx -t -- nginx -s reload"),
 ]
 
 
-@pytest.mark.parametrize(("command", "line"), LINES, ids=[line.split()[-1] for _, line in LINES])
+@pytest.mark.parametrize(("command", "line"), LINES, ids=[line.removeprefix(SCRIPT) for _, line in LINES])
 def test_a_command_becomes_exactly_this_line(command: Command, line: str) -> None:
     assert shell_line(command.argv()) == line
 
@@ -198,6 +199,12 @@ def test_a_flip_names_this_activation_or_a_later_one(parse: Flipping) -> None:
 def test_the_word_names_the_activation() -> None:
     arm = Arm(ROOT, NAME, 40)
     assert (arm.armed, arm.go) == (b"ARMED 7-00112233445566aa\n", b"GO 7-00112233445566aa\n")
+
+
+@pytest.mark.parametrize("parse", [Arm(ROOT, NAME, 40).parse, Activate(ROOT, NAME).parse])
+def test_a_frontend_that_stood_down_said_no(parse: Flipping) -> None:
+    with pytest.raises(RefusedError, match="stood down"):
+        parse(b"STOODDOWN\nOK\n", 0)
 
 
 @pytest.mark.parametrize("command", [Init(ROOT), Receive(ROOT, NAME), Assemble(ROOT, NAME), Disarm(ROOT, NAME)])

@@ -111,9 +111,3 @@ def test_a_pack_of_links_builds_the_layout() -> None:
         (tarfile.LNKTYPE, f"tree/releases/ToDo/{'b' * 64}/p/ü +%.js", f"objects/{'d' * 64}"),
         (tarfile.LNKTYPE, f"tree/by-hash/{'x' * 22}", f"objects/{'c' * 64}"),
     }
-
-
-def test_a_release_that_the_frontend_holds_is_not_sent_again() -> None:
-    names = [m.name for m in members(link_pack(LAYOUT, {f"ToDo/{'b' * 64}"}))]
-    assert not [name for name in names if name.startswith("tree/releases/")]
-    assert "tree/activation/ToDo" in names

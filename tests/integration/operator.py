@@ -1,0 +1,153 @@
+"""An operator at a terminal: a home, a lab, the processes of Lockstep, and commands typed as people type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.lab import Lab
+
+LOCKSTEP = (sys.executable, "-m", "orchestrator.cli")
+#: How long anything may take that a test waits for, in seconds: far beyond what it takes on a busy machine.
+PATIENCE = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command printed, and its exit code."""
+
+    code: int
+    output: str
+    messages: str
+
+    @property
+    def document(self) -> Any:
+        """Its JSON."""
+        return json.loads(self.output)
+
+
+class Operator:
+    """Commands against one lab, in one home."""
+
+    def __init__(self, directory: Path, lab: Lab, environment: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        self.lab = lab
+        self.home = directory / "home"
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("LOCKSTEP_")},
+            "LOCKSTEP_HOME": str(self.home),
+            "LOCKSTEP_INVENTORY": str(lab.inventory_path),
+            **(environment or {}),
+        }
+
+    def types(self, *words: str) -> Said:
+        """Run `lockstep WORDS…`."""
+        done = subprocess.run(
+            [*LOCKSTEP, *words], env=self.environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def reads(self, *words: str) -> Any:
+        """The JSON of a command that succeeds."""
+        said = self.types(*words, "--json")
+        assert said.code == 0, (said.output, said.messages)
+        return said.document
+
+    def builds(self, version: str, files: Mapping[str, bytes], app: str = "ToDo") -> None:
+        """A release of these files."""
+        tree = self.directory / "trees" / app / version
+        for path, content in files.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_bytes(content)
+        assert self.types("release", "build", str(tree), "--app", app, "--version", version).code == 0
+
+    def policy(self, **settings: object) -> None:
+        """Set the fleet's policy in the lab's inventory, in place of the one it has."""
+        text = re.sub(r"^        policy:.*\n", "", self.lab.inventory_path.read_text(), flags=re.MULTILINE)
+        line = f"        policy: {json.dumps(settings)}\n"
+        self.lab.inventory_path.write_text(re.sub(r"^        url:", f"{line}        url:", text, flags=re.MULTILINE))
+
+    def served(self) -> dict[str, str]:
+        """What each frontend says that it serves to a client that was never there: its activation."""
+        found = {}
+        for status in self.lab.status().frontends:
+            document = status.activation
+            found[status.name] = document["activation"] if isinstance(document, dict) else document
+        return found
+
+    @contextmanager
+    def running(
+        self, *words: str, until: str = "", program: Sequence[str] = LOCKSTEP
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A command in the background, ended with SIGTERM; begins when its messages hold `until`."""
+        log = self.directory / f"{len(list(self.directory.glob('*.messages')))}.messages"
+        with log.open("w") as messages:
+            process = subprocess.Popen(
+                [*program, *words], env=self.environment, stdout=subprocess.PIPE, stderr=messages, text=True
+            )
+            try:
+                wait_until(lambda: until in log.read_text() or process.poll() is not None)
+                assert process.poll() is None, log.read_text()
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                    process.wait(PATIENCE)
+                if process.stdout is not None:
+                    process.stdout.close()
+
+    @contextmanager
+    def standalone(self) -> Iterator[None]:
+        """Broker, worker and beat."""
+        with self.running("standalone", until="ready"):
+            yield
+
+    @contextmanager
+    def observers(self, clients: int = 4) -> Iterator[Observed]:
+        """Clients behind HAProxy until the context ends; then what they saw."""
+        watch = ("observe", self.lab.url, "--app", "ToDo", "--clients", str(clients), "--until-stopped", "--json")
+        observed = Observed()
+        with self.running(*watch, until="checks") as process:
+            yield observed
+            process.send_signal(signal.SIGTERM)
+            observed.document = json.loads(process.communicate(timeout=PATIENCE)[0])
+
+
+@dataclass
+class Observed:
+    """What observers counted, once they ended."""
+
+    document: Any = None
+
+    def assert_clean(self) -> None:
+        """They saw something, and nothing wrong."""
+        assert self.document["checks"] > 0
+        assert (self.document["torn"], self.document["backward"], self.document["errors"]) == (0, 0, 0), self.document
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Until it holds; the test fails after `PATIENCE`."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def tree(
+    seed: str, files: int = 24, size: int = 20_000, changed: Mapping[str, bytes] | None = None
+) -> dict[str, bytes]:
+    """An app's files, the same for the same seed, and some of them changed."""
+    source = random.Random(seed)
+    made = {f"scripts/part {n}+ü.js": source.randbytes(size) for n in range(files)}
+    return {"index.html": f"<!doctype html><title>{seed}</title>".encode(), **made, **(changed or {})}

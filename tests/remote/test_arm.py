@@ -1,0 +1,219 @@
+"""arm: one word flips, anything else stands down, and the link alone decides."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+
+from tests.remote.frontend import Frontend, check_tree
+from tests.remote.packs import activation_name
+from tests.remote.shells import PATIENCE, SCRIPT, answer_of
+
+FOUR, FIVE, SIX = map(activation_name, (4, 5, 6))
+GO = f"GO {FIVE}\n"
+
+
+@pytest.fixture(autouse=True)
+def staged(frontend: Frontend) -> None:
+    """Serving 4; 5 and 6 are staged."""
+    frontend.place(fence=4, current=4, staged={4, 5, 6})
+
+
+def check_stood_down(frontend: Frontend) -> None:
+    assert frontend.standing() == (5, FOUR, {FOUR, FIVE, SIX}, {FIVE, SIX}, set())
+
+
+def check_flipped(frontend: Frontend) -> None:
+    assert frontend.standing() == (5, FIVE, {FOUR, FIVE, SIX}, {SIX}, set())
+
+
+def test_armed_it_has_raised_the_fence_and_holds_no_lock(frontend: Frontend) -> None:
+    armed = frontend.arm(5)
+    assert frontend.standing()[:2] == (5, FOUR)
+    assert frontend.armed == {FIVE}
+    assert frontend.run("receive", SIX, stdin=b"").verdict == "FAILED pack"
+    assert armed.finish().lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"]
+    check_stood_down(frontend)
+
+
+def test_on_the_word_it_flips_and_tells_the_time(frontend: Frontend) -> None:
+    before = float(frontend.run("probe").lines[5].split(" ")[1])
+    answer = frontend.arm(5).finish(GO.encode())
+    after = float(frontend.run("probe").lines[5].split(" ")[1])
+    assert answer.lines[0::2] == [f"ARMED {FIVE}", "OK"]
+    word, name, at = answer.lines[1].split(" ")
+    assert (word, name) == ("ACTIVE", FIVE)
+    assert before <= float(at) <= after
+    check_flipped(frontend)
+
+
+WRONG = [
+    *("", "\n", GO.removesuffix("\n"), f"go {FIVE}\n", f" {GO}", f"GO  {FIVE}\n", f"GO {FIVE} \n", f"GO {FIVE}\r\n"),
+    *(f"GO {SIX}\n", f"GO {FIVE[:-1]}\n", f"GO {FIVE}0\n", f"\n{GO}", f"STOP\n{GO}", f"{'GO ' * 100_000}\n", "GO *\n"),
+    *("GO $act\n", f"GO {FIVE}\\\n\n"),
+]
+
+
+def test_any_other_word_stands_down(frontend: Frontend) -> None:
+    for word in WRONG:
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        answer = frontend.run("arm", FIVE, stdin=word.encode())
+        assert answer.lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"], word
+        check_stood_down(frontend)
+
+
+def test_without_a_standard_input_it_stands_down(frontend: Frontend) -> None:
+    answer = frontend.run("arm", FIVE, prefix=["sh", "-c", 'exec "$@" <&-', "sh"])
+    assert answer.lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"]
+    check_stood_down(frontend)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("group", [False, True])
+def test_a_signal_stands_down(frontend: Frontend, sent: signal.Signals, group: bool) -> None:
+    armed = frontend.arm(5)
+    (os.killpg if group else os.kill)(armed.process.pid, sent)
+    assert armed.process.wait(PATIENCE) == 0
+    assert armed.finish().lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"]
+    check_stood_down(frontend)
+
+
+@pytest.mark.parametrize("limit", [["/usr/bin/timeout", "0.5"], ["/bin/busybox", "timeout", "1"]])
+def test_when_its_time_is_over_it_stands_down_and_nothing_of_it_is_left(frontend: Frontend, limit: list[str]) -> None:
+    armed = frontend.arm(5, prefix=limit)
+    # All of its output, so all that could write to it has ended; its input is still open.
+    assert armed.process.stdout is not None
+    rest = armed.process.stdout.read().decode().splitlines()
+    assert rest == ["STOODDOWN", "OK"]
+    # The coreutils' timeout has its own exit code, busybox' has the script's.
+    assert armed.process.wait(PATIENCE) == (0 if "busybox" in limit[0] else 124)
+    check_stood_down(frontend)
+    armed.process.communicate()
+
+
+@pytest.mark.parametrize("limit", [["/usr/bin/timeout", "60"], ["/bin/busybox", "timeout", "60"]])
+def test_under_a_time_limit_the_word_still_flips(frontend: Frontend, limit: list[str]) -> None:
+    assert frontend.arm(5, prefix=limit).finish(GO.encode()).verdict == "OK"
+    assert frontend.current == FIVE
+
+
+@pytest.mark.parametrize("word_first", [False, True])
+@pytest.mark.parametrize("group", [False, True])
+def test_the_word_and_the_end_of_the_time_at_once_have_one_outcome(
+    frontend: Frontend, word_first: bool, group: bool
+) -> None:
+    for _ in range(6):
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        armed = frontend.arm(5)
+        end = os.killpg if group else os.kill
+        if word_first:
+            armed.say(GO.encode())
+            end(armed.process.pid, signal.SIGTERM)
+        else:
+            end(armed.process.pid, signal.SIGTERM)
+            try:
+                armed.say(GO.encode())
+            except BrokenPipeError:
+                assert armed.process.wait(PATIENCE) == 0
+        lines = answer_of(armed.process.wait(PATIENCE), armed.rest()).lines
+        assert lines[-1] == "OK"
+        if lines[-2] == "STOODDOWN":
+            check_stood_down(frontend)
+        else:
+            assert lines[-2].startswith(f"ACTIVE {FIVE} ")
+            check_flipped(frontend)
+
+
+def test_killed_while_armed_it_can_still_be_told_but_only_until_another_takes_the_link(frontend: Frontend) -> None:
+    for overtake in (False, True):
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        armed = frontend.arm(5)
+        armed.process.kill()
+        armed.process.wait(PATIENCE)
+        assert frontend.armed == {FIVE}
+        check_tree(frontend.root)
+        if overtake:
+            assert frontend.run("disarm", FIVE).verdict == "OK"
+        # The child that waits for the word is the last that holds the output: when that ends, it has ended.
+        armed.say(GO.encode())
+        assert armed.rest() == b""
+        assert frontend.current == activation_name(4 if overtake else 5)
+        assert frontend.armed == set()
+
+
+def test_the_later_of_two_armed_epochs_takes_the_earlier_ones_right(frontend: Frontend) -> None:
+    for words in ((5, 6), (6, 5)):
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        armed = {5: frontend.arm(5), 6: frontend.arm(6)}
+        assert frontend.armed == {SIX}
+        verdicts = {e: armed[e].finish(f"GO {activation_name(e)}\n".encode()).verdict for e in words}
+        assert verdicts == {5: "REFUSED fenced", 6: "OK"}
+        assert frontend.standing()[:2] == (6, SIX)
+
+
+@pytest.mark.parametrize(("command", "verdict"), [("activate", "OK"), ("disarm", "REFUSED fenced")])
+def test_what_others_did_while_it_was_armed_is_what_it_reports(frontend: Frontend, command: str, verdict: str) -> None:
+    armed = frontend.arm(5)
+    assert frontend.run(command, FIVE).verdict == "OK"
+    assert frontend.armed == set()
+    answer = armed.finish(GO.encode())
+    assert answer.verdict == verdict
+    if command == "activate":
+        assert answer.lines[-2] == f"ACTIVE {FIVE} 0"
+    assert frontend.current == (FIVE if command == "activate" else FOUR)
+
+
+@pytest.mark.parametrize("epoch", [4, 5, 6])
+def test_a_refused_arm_takes_nobodys_right(frontend: Frontend, epoch: int) -> None:
+    armed = frontend.arm(5)
+    (frontend.root / "activations" / SIX).rmdir()
+    assert frontend.run("arm", activation_name(epoch)).verdict.startswith("REFUSED")
+    assert frontend.armed == {FIVE}
+    assert armed.finish(GO.encode()).verdict == "OK"
+
+
+def test_a_rename_that_fails_is_a_failure_not_a_standing_down(frontend: Frontend) -> None:
+    armed = frontend.arm(5)
+    (frontend.root / "current").unlink()
+    (frontend.root / "current").mkdir()
+    assert armed.finish(GO.encode()).verdict == "FAILED io"
+    assert frontend.armed == set()
+
+
+def test_an_output_that_nobody_reads_stands_down(frontend: Frontend) -> None:
+    armed = frontend.start("arm", FIVE)
+    assert armed.process.stdout is not None
+    armed.process.stdout.close()
+    assert armed.process.wait(PATIENCE) == 0
+    assert armed.rest() == b""
+    check_stood_down(frontend)
+
+
+def test_the_script_may_be_replaced_while_it_runs(frontend: Frontend) -> None:
+    installed = frontend.root / "state/lockstep-frontend"
+    new = installed.with_name("lockstep-frontend.new")
+
+    def install(text: bytes) -> None:
+        new.write_bytes(text)
+        new.rename(installed)
+
+    def start(words: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*frontend.shell.argv, str(installed), str(frontend.root), *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=frontend.shell.environment,
+        )  # fmt: skip
+
+    install(SCRIPT.read_bytes())
+    with start(["arm", FIVE]) as armed:
+        assert armed.stdout is not None
+        assert armed.stdout.readline() == f"ARMED {FIVE}\n".encode()
+        install(b"echo replaced; exit 3\n" * 10_000)
+        rest, _ = armed.communicate(GO.encode(), timeout=PATIENCE)
+        assert [line.split(b" ")[0] for line in rest.splitlines()] == [b"ACTIVE", b"OK"]
+        assert armed.returncode == 0
+    with start(["probe"]) as replaced:
+        assert replaced.communicate()[0] == b"replaced\n"

@@ -1,0 +1,196 @@
+"""Killed between any two steps, a command leaves a tree that serves, and the next command puts it right."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.remote.frontend import Frontend, check_tree
+from tests.remote.packs import FILES, Stage, activation_name
+from tests.remote.shells import PATIENCE, Shell
+from tests.remote.shims import killed, recorded, shims
+
+OLD, NEW = Stage(3, {**FILES, "old": b"old"}), Stage(5)
+RECIPE = ["recipe", "true", "--", "true"]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A command, what was done before it, and what must put its remains right."""
+
+    words: list[str]
+    before: Callable[[Frontend], None]
+    heal: Callable[[Frontend], None]
+    stdin: bytes = b""
+
+
+def serving_old(frontend: Frontend) -> None:
+    frontend.make()
+    frontend.stage(OLD)
+    assert frontend.run("activate", OLD.activation).verdict == "OK"
+
+
+def objects_of_new(frontend: Frontend) -> None:
+    serving_old(frontend)
+    assert frontend.run("receive", NEW.activation, stdin=NEW.objects_pack()).verdict == "OK"
+
+
+def staged_new(frontend: Frontend) -> None:
+    """And somebody was armed in between, whose right to flip must be gone before the fence is above it."""
+    objects_of_new(frontend)
+    assert frontend.run("assemble", NEW.activation, stdin=NEW.links_pack()).verdict == "OK"
+    (frontend.root / "state/fence").write_text("4\n")
+    (frontend.root / f"state/armed-{activation_name(4)}").symlink_to(f"activations/{activation_name(4)}")
+
+
+def serving_new(frontend: Frontend) -> None:
+    staged_new(frontend)
+    assert frontend.run("activate", NEW.activation).verdict == "OK"
+
+
+def with_recipe(frontend: Frontend) -> None:
+    frontend.make()
+    assert frontend.run(*RECIPE, stdin=b"# good\n").verdict == "OK"
+
+
+def init_again(frontend: Frontend) -> None:
+    assert frontend.run("init").verdict == "OK"
+    assert frontend.standing() == (0, activation_name(0), {activation_name(0)}, set(), set())
+
+
+def receive_again(frontend: Frontend) -> None:
+    assert frontend.run("receive", NEW.activation, stdin=NEW.objects_pack()).verdict == "OK"
+    assert frontend.run("missing", stdin=NEW.object_lines).lines == ["OK"]
+
+
+def assemble_again(frontend: Frontend) -> None:
+    assert frontend.run("assemble", NEW.activation, stdin=NEW.links_pack()).verdict == "OK"
+    assert frontend.current == OLD.activation
+    assert frontend.names("ahead") == {NEW.activation}
+    assert frontend.has(NEW)
+
+
+def activate_again(frontend: Frontend) -> None:
+    assert frontend.run("activate", NEW.activation).verdict == "OK"
+    assert frontend.standing() == (5, NEW.activation, {activation_name(e) for e in (0, 3, 5)}, set(), set())
+
+
+def disarm_again(frontend: Frontend) -> None:
+    assert frontend.run("disarm", NEW.activation).verdict == "OK"
+    assert frontend.standing() == (5, OLD.activation, {activation_name(e) for e in (0, 3)}, set(), set())
+
+
+def discard_again(frontend: Frontend) -> None:
+    assert frontend.run("discard", OLD.activation, OLD.release, stdin=OLD.object_lines).verdict == "OK"
+    assert not (frontend.root / "releases" / OLD.release).exists()
+    assert len(frontend.names("objects")) == len(NEW.contents)
+    assert frontend.names("by-hash") == set(NEW.by_hash)
+
+
+def fail_with_a_recipe(frontend: Frontend) -> None:
+    assert frontend.run("recipe", "false", stdin=b"# bad\n").verdict == "FAILED recipe"
+    assert (frontend.root / "state/nginx.conf").read_bytes() in {b"# good\n", b"# better\n"}
+    assert "nginx.conf.before" not in frontend.names("state")
+
+
+CRASHES: Mapping[str, Crash] = {
+    "init": Crash(["init"], lambda frontend: None, init_again),
+    "receive": Crash(["receive", NEW.activation], serving_old, receive_again, NEW.objects_pack()),
+    "assemble": Crash(["assemble", NEW.activation], objects_of_new, assemble_again, NEW.links_pack()),
+    "activate": Crash(["activate", NEW.activation], staged_new, activate_again),
+    "arm": Crash(["arm", NEW.activation], staged_new, activate_again, f"GO {NEW.activation}\n".encode()),
+    "disarm": Crash(["disarm", NEW.activation], staged_new, disarm_again),
+    "discard": Crash(["discard", OLD.activation, OLD.release], serving_new, discard_again, OLD.object_lines),
+    "recipe": Crash(RECIPE, with_recipe, fail_with_a_recipe, b"# better\n"),
+}
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_killed_before_any_process_that_it_starts(all_shells: dict[str, Shell], ground: Path, name: str) -> None:
+    crash = CRASHES[name]
+    shells = list(all_shells.values())
+    paths = [shims(ground / f"{shell.name}-shims", shell) for shell in shells]
+    template = Frontend(shells[0], ground / "template")
+    crash.before(template)
+    turn = 0
+    while True:
+        frontend = Frontend(shells[turn % 3], ground / f"root{turn}")
+        if template.root.exists():
+            subprocess.run(["cp", "-a", template.root, frontend.root], check=True)
+        path = paths[turn % 3]
+        turn += 1
+        if not killed(frontend, path, turn, *crash.words, stdin=crash.stdin):
+            break
+        if name != "init":
+            check_tree(frontend.root)
+        crash.heal(frontend)
+        check_tree(frontend.root)
+        if name in {"receive", "assemble"}:
+            assert frontend.names("incoming") == set()
+    # The counting was real.
+    assert turn > 5
+
+
+def test_what_a_killed_command_started_keeps_its_scratch_until_it_has_ended(frontend: Frontend) -> None:
+    other = Stage(6)
+    slow = frontend.start("receive", NEW.activation)
+    slow.say(NEW.objects_pack()[:20])
+    scratch = frontend.wait_for_scratch()
+    slow.process.kill()
+    slow.process.wait(PATIENCE)
+    # What unpacks the stream still waits for the rest of it.
+    assert frontend.run("receive", other.activation, stdin=other.objects_pack()).verdict == "OK"
+    assert frontend.names("incoming") == {scratch.name}
+    lock = os.open(scratch, os.O_RDONLY)
+    slow.say_all(b"")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.close(lock)
+    assert slow.rest() == b""
+    assert frontend.run("receive", other.activation, stdin=other.objects_pack()).verdict == "OK"
+    assert frontend.names("incoming") == set()
+    check_tree(frontend.root)
+
+
+def in_order(started: list[str], *wanted: str) -> None:
+    """Each of `wanted` was started, one after the other."""
+    rest = iter(started)
+    for command in wanted:
+        assert command in rest, (command, started)
+
+
+def test_a_fence_is_on_the_disk_before_anybody_is_armed(frontend: Frontend) -> None:
+    frontend.place(4, 4, {4, 5})
+    armed = f"ln -s activations/{NEW.activation} ROOT/state/armed-{NEW.activation}"
+    new = "ROOT/state/fence.new"
+    in_order(
+        recorded(frontend, "arm", NEW.activation),
+        *(f"sync {new}", f"mv -f {new} ROOT/state/fence", "sync ROOT/state", armed),
+    )
+
+
+def test_a_fence_that_was_raised_before_a_crash_is_made_sure_of(frontend: Frontend) -> None:
+    frontend.place(5, 4, {4, 5})
+    in_order(recorded(frontend, "disarm", NEW.activation), "sync ROOT/state", f"rm -f -- ROOT/ahead/{NEW.activation}")
+
+
+def test_a_flip_is_on_the_disk_before_its_marker_goes_and_before_the_answer_ends(frontend: Frontend) -> None:
+    frontend.place(4, 4, {4, 5})
+    flip = "mv -fT -- ROOT/state/next ROOT/current"
+    started = recorded(frontend, "activate", NEW.activation)
+    in_order(started, flip, "sync ROOT", f"rm -f -- ROOT/ahead/{NEW.activation}")
+
+
+def test_objects_are_on_the_disk_before_they_get_their_names_and_a_stage_before_its_answer(frontend: Frontend) -> None:
+    content = f"ROOT/incoming/{NEW.activation}/objects"
+    started = recorded(frontend, "receive", NEW.activation, stdin=NEW.objects_pack())
+    moved = next(command for command in started if command.startswith("mv ") and command.endswith(" ROOT/objects/"))
+    in_order(started, f"sync -f {content}", moved)
+    started = recorded(frontend, "assemble", NEW.activation, stdin=NEW.links_pack())
+    placed = f"mv -fT -- ROOT/incoming/{NEW.activation}/tree/activation ROOT/activations/{NEW.activation}"
+    in_order(started, placed, "sync -f ROOT")

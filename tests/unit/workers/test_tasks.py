@@ -1,0 +1,70 @@
+"""The tasks of one frontend: a report for a step that somebody waits for, nothing for one that nobody waits for."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from inventory.model import Fleet
+from orchestrator.bootstrap import Lockstep
+from orchestrator.domain.deployment import Decision, Outcome, State, Step
+from orchestrator.services.deployments import Schedule
+from orchestrator.settings import Settings
+from tests.unit.services.fleets import World, fleet
+from workers.bootstrap import Workshop
+from workers.tasks.frontend import stage, verify
+
+Task = Callable[[Workshop, int, str, int], None]
+TASKS: dict[Step, Task] = {Step.STAGE: stage, Step.VERIFY: verify}
+
+
+@pytest.fixture
+def nobody_listens() -> Iterator[int]:
+    """A port that refuses connections for as long as the test runs: it is bound, but nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(Lockstep(Settings.read({"LOCKSTEP_HOME": str(tmp_path)})))
+
+
+@pytest.fixture
+def number(tmp_path: Path, nobody_listens: int) -> int:
+    """A deployment that is staging, of a fleet that can't be reached."""
+    world = World.at(tmp_path)
+    world.release("ToDo", "1.0.0")
+    document = fleet(frontends=1).model_dump(mode="json")
+    document["frontends"][0].update(address="127.0.0.1", port=nobody_listens)
+    unreachable = Fleet.model_validate(document)
+    made = world.deploying.deploy(unreachable, {"ToDo": "1.0.0"}, Schedule(), "ann")
+    world.ledger.move(made.id, State.PLANNED, State.STAGING)
+    return made.id
+
+
+@pytest.mark.parametrize("step", TASKS)
+def test_a_frontend_that_can_t_be_reached_is_reported_as_unknown(workshop: Workshop, number: int, step: Step) -> None:
+    TASKS[step](workshop, number, "fe1", 1)
+    ((_, report),) = workshop.lockstep.ledger.reports(number)
+    assert (report.frontend, report.step, report.attempt, report.outcome) == ("fe1", step, 1, Outcome.UNKNOWN)
+    assert report.problem["what"] == "the frontend can't be reached over SSH"
+
+
+@pytest.mark.parametrize("step", TASKS)
+def test_a_message_that_comes_after_the_decision_does_nothing(workshop: Workshop, number: int, step: Step) -> None:
+    workshop.lockstep.ledger.decide(number, Decision.ABORT, [])
+    TASKS[step](workshop, number, "fe1", 1)
+    assert workshop.lockstep.ledger.reports(number) == []
+
+
+def test_a_frontend_that_the_deployment_does_not_have_is_reported_and_asked_for_nothing(
+    workshop: Workshop, number: int
+) -> None:
+    stage(workshop, number, "fe9", 1)
+    ((_, report),) = workshop.lockstep.ledger.reports(number)
+    assert (report.outcome, report.problem["what"]) == (Outcome.UNKNOWN, f"deployment {number} has no frontend fe9")
