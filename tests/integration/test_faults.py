@@ -31,7 +31,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
 
 
 @contextmanager
-def nothing_changes(operator: Operator, frontend: str, *reasons: str) -> Iterator[list[Said]]:
+def expect_no_change(operator: Operator, frontend: str, *reasons: str) -> Iterator[list[Said]]:
     """What is done inside ends with exit code 1, names the frontend and the reason, and flips nobody."""
     before = operator.served()
     assert len(set(before.values())) == 1
@@ -62,7 +62,7 @@ def hold(operator: Operator) -> str:
 
 def test_a_file_that_was_changed_on_one_frontend_after_staging(operator: Operator) -> None:
     digest = operator.reads("release", "show", "ToDo", "2.0.0")["digest"]
-    with nothing_changes(operator, "fe3", "verify", "new.css", "is not what was staged") as said:
+    with expect_no_change(operator, "fe3", "verify", "new.css", "is not what was staged") as said:
         number = hold(operator)
         path = operator.lab.frontend("fe3").root / "releases" / "ToDo" / digest / "new.css"
         path.chmod(0o644)
@@ -73,7 +73,7 @@ def test_a_file_that_was_changed_on_one_frontend_after_staging(operator: Operato
 
 def test_a_file_that_was_added_on_one_frontend_after_staging(operator: Operator) -> None:
     digest = operator.reads("release", "show", "ToDo", "2.0.0")["digest"]
-    with nothing_changes(operator, "fe4", "verify", "extra.js", "expected: nothing") as said:
+    with expect_no_change(operator, "fe4", "verify", "extra.js", "expected: nothing") as said:
         number = hold(operator)
         release = operator.lab.frontend("fe4").root / "releases" / "ToDo" / digest
         release.chmod(0o755)
@@ -84,7 +84,7 @@ def test_a_file_that_was_added_on_one_frontend_after_staging(operator: Operator)
 
 def test_a_web_server_that_serves_another_directory(operator: Operator) -> None:
     lab = operator.lab
-    with nothing_changes(operator, "fe2", "serves another manifest of ToDo") as said:
+    with expect_no_change(operator, "fe2", "serves another manifest of ToDo") as said:
         # It is another frontend's tree: a good one, but not the one that is staged to, so nothing of the new release
         # that this frontend holds is served. fe1's looks right at first sight: it serves the same old activation.
         stale = lab.directory / "stale"
@@ -96,7 +96,7 @@ def test_a_web_server_that_serves_another_directory(operator: Operator) -> None:
 
 
 def test_an_ssh_server_that_stops_before_the_flip(operator: Operator) -> None:
-    with nothing_changes(operator, "fe5", "can't be reached over SSH") as said:
+    with expect_no_change(operator, "fe5", "can't be reached over SSH") as said:
         number = hold(operator)
         operator.lab.stop_sshd("fe5")
         said.append(operator.types("continue", number))
@@ -120,7 +120,7 @@ def test_a_web_server_that_stops_before_the_flip(operator: Operator) -> None:
 def test_a_frontend_that_answers_armed_too_late(operator: Operator) -> None:
     operator.policy(arm_seconds=2)
     frontend = operator.lab.frontend("fe7")
-    with nothing_changes(operator, "fe7", "arm", "no answer in time") as said:
+    with expect_no_change(operator, "fe7", "arm", "no answer in time") as said:
         number = hold(operator)
         # Arming takes the frontend's lock, verifying does not: whoever holds it makes the frontend late.
         with (frontend.root / "state" / "lock").open() as lock:
@@ -135,7 +135,7 @@ def test_a_wrong_host_key(operator: Operator) -> None:
     lab = operator.lab
     key = lab.frontend("fe6").host_key
     kept = {path: path.read_bytes() for path in (key, key.with_suffix(".pub"))}
-    with nothing_changes(operator, "fe6", "shows another host key", "SHA256:") as said:
+    with expect_no_change(operator, "fe6", "shows another host key", "SHA256:") as said:
         lab.new_host_key("fe6")
         said.append(operator.types("deploy", "web", "ToDo=2.0.0"))
     lab.stop_sshd("fe6")
@@ -166,7 +166,7 @@ def test_a_disk_that_is_full_while_staging(tmp_path: Path) -> None:
             operator.builds("1.0.0", OLD)
             operator.builds("2.0.0", tree("large", size=400_000))
             assert operator.types("deploy", "web", "ToDo=1.0.0").code == 0
-            with nothing_changes(operator, "fe8", "stage", "No space left") as said:
+            with expect_no_change(operator, "fe8", "stage", "No space left") as said:
                 said.append(operator.types("deploy", "web", "ToDo=2.0.0"))
             # What is left of the attempt must not keep the frontend from the next release.
             operator.builds("3.0.0", NEW)
