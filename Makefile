@@ -17,7 +17,7 @@ demo: setup ## A fleet of real servers here, two releases and a rollback under t
 
 test: setup check ## Every check and every test.
 	$(BIN)/python -m deploy.programs $(TEST_PROGRAMS)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup ## Style, types, layers and the shell script: what needs no server.
 	$(BIN)/ruff check .

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.remote.frontend import Frontend
+from tests.remote.frontend import Frontend, remove
 from tests.remote.shells import Shell, busybox_commands, shells
 
 
@@ -45,9 +44,7 @@ def ground() -> Iterator[Path]:
     try:
         yield made
     finally:
-        for directory, _, _ in os.walk(made):
-            Path(directory).chmod(0o755)
-        shutil.rmtree(made)
+        remove(made)
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ class Frontend:
     def place(self, fence: int, current: int, staged: Iterable[int], armed: Iterable[int] = ()) -> None:
         """Empty activations and the rest of what `standing` tells, whatever was there."""
         for name in ("activations", "ahead"):
-            shutil.rmtree(self.root / name)
+            remove(self.root / name)
             (self.root / name).mkdir()
         for epoch in {*staged, current}:
             (self.root / "activations" / activation_name(epoch)).mkdir()
@@ -172,6 +172,13 @@ class Frontend:
             (self.root / f"state/armed-{activation_name(epoch)}").symlink_to(f"activations/{activation_name(epoch)}")
         (self.root / "current").unlink(missing_ok=True)
         (self.root / "current").symlink_to(f"activations/{activation_name(current)}")
+
+
+def remove(top: Path) -> None:
+    """A tree with directories that are read-only."""
+    for directory, _, _ in os.walk(top):
+        Path(directory).chmod(0o755)
+    shutil.rmtree(top)
 
 
 def check_tree(root: Path) -> None:

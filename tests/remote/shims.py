@@ -20,7 +20,7 @@ SHIM = """#!/bin/dash
 echo "{name} $*" >>"$RECORD"
 n=0
 while read -r _; do n=$((n + 1)); done <"$RECORD"
-[ "$n" -ne "${{KILL_AT:-0}}" ] || kill -9 0
+[ "$n" -lt "${{KILL_AT:-99999}}" ] || kill -9 0
 case "{name} $*" in ${{MEDDLE_AT:-never}}) eval "$MEDDLE" ;; esac
 exec {command} "$@"
 """

@@ -60,7 +60,7 @@ def test_without_commands_it_is_only_written(frontend: Frontend) -> None:
 
 def test_nothing_at_all_is_no_recipe(frontend: Frontend) -> None:
     assert frontend.run("recipe", stdin=GOOD).verdict == "OK"
-    assert frontend.run("recipe", *words(frontend), stdin=b"").verdict == "FAILED recipe"
+    assert frontend.run("recipe", "true", "--", "true", stdin=b"").verdict == "FAILED recipe"
     assert recipe(frontend).read_bytes() == GOOD
 
 

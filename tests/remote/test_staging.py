@@ -49,9 +49,20 @@ def test_init_never_brings_a_lost_fence_back_below_what_is_there(frontend: Front
     for current, staged, fence in ((0, {3, 12, 9}, 12), (20, {3}, 20), (0, set[int](), 0)):
         frontend.place(0, current, staged)
         (frontend.root / "state/fence").unlink()
+        (frontend.root / "activations" / frontend.current).rmdir()
         assert frontend.run("arm", activation_name(13)).verdict == "REFUSED uninitialised"
         assert frontend.run("init").verdict == "OK"
         assert frontend.fence == fence
+
+
+def test_a_current_that_got_lost_is_made_anew_and_led_where_the_fence_allows(frontend: Frontend) -> None:
+    frontend.place(fence=5, current=5, staged={4, 5})
+    (frontend.root / "current").unlink()
+    assert frontend.run("activate", activation_name(5)).verdict == "REFUSED uninitialised"
+    assert frontend.run("init").verdict == "OK"
+    assert frontend.run("activate", activation_name(4)).verdict == "REFUSED fenced"
+    assert frontend.run("activate", activation_name(5)).verdict == "OK"
+    assert frontend.standing()[:2] == (5, activation_name(5))
 
 
 def test_init_leaves_a_current_that_is_no_link_alone(frontend: Frontend) -> None:
@@ -306,4 +317,5 @@ def test_an_account_without_rights_stages_flips_and_removes(shell: Shell, ground
     assert run("receive", third.activation, stdin=third.objects_pack()) == "OK"
     assert run("assemble", third.activation, stdin=third.links_pack()) == "OK"
     assert run("disarm", third.activation) == "OK"
+    assert not list((root / "incoming").iterdir())
     check_tree(root)

@@ -56,14 +56,14 @@ def test_names_that_a_shell_or_a_pattern_might_read_are_listed_as_they_are(front
         assert frontend.run("listing", tree.path).lines == [*(f"entry {line}" for line in tree.listing()), "OK"]
 
 
-def test_bytes_that_are_not_utf8_are_listed_as_they_are(frontend: Frontend) -> None:
-    frontend.stage(STAGE)
-    name = b"caf\xe9\xff"
-    directory = frontend.root / RELEASE.path
-    directory.chmod(0o755)
-    Path(os.fsdecode(os.fsencode(directory) + b"/" + name)).write_bytes(b"x")
-    line = f"entry f {sha256(b'x')} {name.decode('utf-8', 'surrogateescape')}"
-    assert line in frontend.run("listing", RELEASE.path).lines
+def test_names_are_bytes_whatever_letters_the_login_knows(frontend: Frontend) -> None:
+    names = [b"caf\xe9\xff", "caf\u00e9".encode(), "x\u0085y".encode(), b"Z", b"a", b"_"]
+    files = {name.decode("utf-8", "surrogateescape"): name for name in names}
+    stage = Stage(1, files)
+    frontend.stage(stage)
+    lines = sorted(f"entry f {sha256(name)} ".encode() + name for name in names)
+    listed = frontend.run("listing", stage.trees[1].path).lines
+    assert [line.encode("utf-8", "surrogateescape") for line in listed[:-1]] == lines
 
 
 def change(path: Path) -> None:
@@ -146,10 +146,22 @@ def test_whatever_is_changed_in_a_tree_changes_its_hash(frontend: Frontend) -> N
         assert all(line[:8] in {"entry f ", "entry l ", "entry o "} for line in listed[:-1]), (make, listed)
 
 
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_one_link_with_a_line_end_in_its_target_never_passes_for_two(frontend: Frontend, quote: str) -> None:
+    target = f"../../{RELEASE.path}"
+    tree = Tree(f"activations/{activation_name(1)}", {}, {"a": target, "b": target})
+    frontend.place(0, 0, {1})
+    (frontend.root / tree.path / "a").symlink_to(f"{target}{quote}\n{quote}./b{quote} -> {quote}{target}")
+    answer = frontend.run("verify", activation_name(1))
+    assert answer.verdict == "OK"
+    assert answer.lines[0].split(" ")[2] != tree.digest()
+
+
 @pytest.mark.parametrize("tree", [ACTIVATION.path, RELEASE.path])
 def test_a_tree_that_is_not_there_or_only_a_link_is_refused(frontend: Frontend, tree: str) -> None:
     frontend.stage(STAGE)
     path = frontend.root / tree
+    path.chmod(0o755)
     path.rename(frontend.root / "elsewhere")
     assert frontend.run("listing", tree).verdict == "REFUSED unstaged"
     path.symlink_to(frontend.root / "elsewhere")

@@ -37,7 +37,17 @@ BAD_TREES = [
     *(f"releases/{RELEASE}/x", "releases/ToDo", f"x/activations/{NAME}", "current", "/etc", "activations/*"),
 ]
 BAD_COMMANDS = ["", "ARM", "ok", "fail", "do_arm", "arm\n", "lock", "finish", "rm -rf /", "*", "$(id)"]
-BAD_LINES = ["x", "a" * 63, "A" * 64, f"{'a' * 64} {'b' * 64}", f"{'a' * 64}\r\n", "*", "../x"]
+BAD_LINES = [
+    "x",
+    f"{'a' * 63}\0",
+    f"{'a' * 64}\0",
+    "a" * 63,
+    "A" * 64,
+    f"{'a' * 64} {'b' * 64}",
+    f"{'a' * 64}\r\n",
+    "*",
+    "../x",
+]
 BAD_COUNTS = [
     *(["init", "x"], ["probe", "x"], ["missing", "x"], ["listing"], ["verify"], ["discard"], ["arm"], ["receive"]),
     *(["arm", NAME, NAME], ["activate"], ["disarm", NAME, "x"], ["assemble", NAME, ""]),

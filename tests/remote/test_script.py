@@ -1,0 +1,34 @@
+"""The script as a text."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.remote.shells import SCRIPT, Shell
+
+
+def test_the_script_is_clean_under_shellcheck() -> None:
+    beside = Path(sys.executable).with_name("shellcheck")
+    found = str(beside) if beside.exists() else shutil.which("shellcheck")
+    if found is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run([found, "--shell=sh", "--norc", SCRIPT], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_cut_off_anywhere_the_script_does_nothing(shell: Shell, ground: Path) -> None:
+    lines = SCRIPT.read_bytes().splitlines(keepends=True)
+    part = ground / "part"
+    # Whole functions at most: it is the last line that starts anything.
+    for count in range(0, len(lines), 37):
+        part.write_bytes(b"".join(lines[:count]))
+        subprocess.run(
+            [*shell.argv, str(part), str(ground / "root"), "init"],
+            env=shell.environment, check=False, capture_output=True, timeout=10,
+        )  # fmt: skip
+        assert not (ground / "root").exists()
