@@ -4,7 +4,7 @@ PYTHON ?= python3
 FRONTENDS ?= 8
 BIN := .venv/bin
 SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
-TEST_PROGRAMS := $(SERVERS) curl busybox dash postgres initdb
+TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb
 
 .PHONY: help demo test check setup lock clean
 

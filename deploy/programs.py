@@ -101,6 +101,7 @@ PROGRAMS: Mapping[str, Program] = {
         Program("curl", "curl"),
         Program("busybox", "busybox", version_flag="--help"),
         Program("dash", "dash"),
+        Program("zip", "zip"),
         Program("postgres", "postgresql"),
         Program("initdb", "postgresql"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.remote.frontend import Frontend, remove
-from tests.remote.shells import Shell, busybox_commands, shells
+from tests.remote.shells import SCRIPT, Shell, busybox_commands, shells
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +24,11 @@ def busybox() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def all_shells(busybox: Path) -> dict[str, Shell]:
-    """All of them, for tests that divide their work among them."""
-    return shells(busybox)
+    """All of them, for tests that divide their work among them.
+
+    They run a copy of the script: other accounts may not be able to read the checkout.
+    """
+    return shells(busybox, Path(shutil.copy(SCRIPT, busybox.parent)))
 
 
 @pytest.fixture(scope="session", params=["dash", "busybox", "bash"])

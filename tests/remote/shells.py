@@ -46,6 +46,7 @@ class Shell:
     argv: tuple[str, ...]
     path: str
     more: Mapping[str, str] = field(default_factory=dict)
+    script: Path = SCRIPT
 
     @property
     def environment(self) -> dict[str, str]:
@@ -54,7 +55,7 @@ class Shell:
 
     def command(self, root: Path | str, words: Sequence[str | bytes]) -> list[str | bytes]:
         """The command line that runs the script."""
-        return [*self.argv, str(SCRIPT), str(root), *words]
+        return [*self.argv, str(self.script), str(root), *words]
 
     def run(
         self,
@@ -116,11 +117,12 @@ def busybox_commands(directory: Path) -> Path:
     return directory
 
 
-def shells(busybox: Path) -> dict[str, Shell]:
-    """By name."""
+def shells(busybox: Path, script: Path) -> dict[str, Shell]:
+    """By name, each to run this copy of the script."""
     path = os.environ["PATH"]
-    return {
-        "dash": Shell("dash", ("/bin/dash",), path),
-        "busybox": Shell("busybox", (str(busybox / "sh"),), str(busybox)),
-        "bash": Shell("bash", ("/bin/bash", "--posix"), path),
-    }
+    made = (
+        Shell("dash", ("/bin/dash",), path, script=script),
+        Shell("busybox", (str(busybox / "sh"),), str(busybox), script=script),
+        Shell("bash", ("/bin/bash", "--posix"), path, script=script),
+    )
+    return {shell.name: shell for shell in made}
