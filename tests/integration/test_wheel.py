@@ -13,6 +13,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 FILES = (
     "workers/frontend/remote/lockstep-frontend",
     "deploy/nginx/lockstep.conf.in",
+    "deploy/programs.lock",
     "deploy/lab/sshd_config.in",
     "deploy/lab/nginx.conf.in",
     "deploy/lab/haproxy.cfg.in",
