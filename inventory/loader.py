@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from inventory import document
 from inventory.document import Node
 from inventory.fields import entries, fields, one_of, plain, refuse, validated
-from inventory.model import Address, BaseUrl, Fleet, Frontend, Inventory, MountedApp, Name, Policy
+from inventory.load_balancer import check_drainable, load_balancer
+from inventory.model import Address, BaseUrl, Fleet, Frontend, Inventory, LoadBalancer, MountedApp, Name, Policy
 from inventory.problem import Place, Report, shown
 
 #: The manual: an inventory with every field.
@@ -82,6 +83,7 @@ class _Draft:
     apps: tuple[MountedApp, ...]
     frontends: tuple[tuple[Frontend, Mapping[str, Node]], ...]
     policy: Policy
+    load_balancer: LoadBalancer | None
     host: str | None
     url: BaseUrl | None
 
@@ -102,13 +104,16 @@ def _drafts(root: Node, report: Report) -> list[_Draft]:
 def _draft(environment: str, name: str, node: Node, apps: Mapping[str, MountedApp | None], report: Report) -> _Draft:
     given = fields(node, FLEET_FIELDS, report, _FLEET_NEEDS)
     defaults = _defaults(given.get("defaults"), report)
+    policy = _policy(given.get("policy"), report)
+    check_drainable(policy, given, report)
     return _Draft(
         node=node,
         environment=environment,
         name=name,
         apps=_mounted(given.get("apps"), apps, report),
         frontends=_frontends(given.get("frontends"), defaults, report),
-        policy=_policy(given.get("policy"), report),
+        policy=policy,
+        load_balancer=load_balancer(given.get("load_balancer"), given.get("frontends"), report),
         host=validated(_HOST, host.plain(), host, report) if (host := given.get("host")) else None,
         url=validated(_URL, url.plain(), url, report) if (url := given.get("url")) else None,
     )
@@ -195,12 +200,14 @@ def _policy(node: Node | None, report: Report) -> Policy:
 
 
 def _check_shared(drafts: Sequence[_Draft], report: Report) -> None:
-    """No two frontends, of whichever fleets, may have the same tree or the same URL. The later one is the offender."""
+    """No two frontends, of whichever fleets, may have the same tree, URL or server. The later one is the offender."""
     trees: dict[tuple[str, int, str], str] = {}
     urls: dict[str, str] = {}
+    servers: dict[tuple[str, str, str], str] = {}
     for draft in drafts:
         for frontend, given in draft.frontends:
             own = f"{draft.environment}/{draft.name}/{frontend.name}"
+            _check_server(draft, frontend, own, servers, report)
             tree = (frontend.address.lower(), frontend.port, frontend.root)
             for at, first, what in (
                 (given["address"], trees.setdefault(tree, own), "is another frontend's, and so are port and root"),
@@ -209,6 +216,23 @@ def _check_shared(drafts: Sequence[_Draft], report: Report) -> None:
                 if first != own:
                     expected = "each frontend in one fleet, under one name"
                     report.add(at.place, at.field, what, expected=expected, found=shown(first))
+
+
+def _check_server(
+    draft: _Draft, frontend: Frontend, own: str, servers: dict[tuple[str, str, str], str], report: Report
+) -> None:
+    """No two frontends may be the same server of a load balancer: who drains one would drain the other."""
+    balancer = draft.load_balancer
+    if balancer is None or not isinstance(draft.node.content, dict):
+        return
+    at = draft.node.content["load_balancer"]
+    for socket in balancer.sockets:
+        server = balancer.server(frontend.name)
+        first = servers.setdefault((socket, balancer.backend, server), own)
+        if first != own:
+            expected = "a server of its own in the backend for each frontend"
+            found = shown(f"{own} is the server of {first}: {balancer.backend}/{server}")
+            report.add(at.place, at.field, "has one server for two frontends", expected=expected, found=found)
 
 
 def _whole(draft: _Draft, report: Report) -> Fleet | None:
@@ -220,6 +244,7 @@ def _whole(draft: _Draft, report: Report) -> Fleet | None:
             apps=draft.apps,
             frontends=tuple(frontend for frontend, _ in draft.frontends),
             policy=draft.policy,
+            load_balancer=draft.load_balancer,
             host=draft.host,
             url=draft.url,
         )

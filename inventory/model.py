@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -15,6 +16,16 @@ ROOT = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 PATH = re.compile(r"[^\x00-\x1f\x7f]{1,4096}")
 ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,39}")
+#: A backend or a server of HAProxy. What separates words and commands on its socket can't be in one.
+HAPROXY_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,63}")
+#: A Unix socket by its absolute path, or an address (an IPv6 one in brackets) and a port.
+SOCKET = re.compile(
+    r"unix://(?P<path>(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+)"
+    r"|tcp://(?:\[(?P<ipv6>[0-9A-Fa-f:]{2,39})\]|(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?))"
+    r":(?P<port>[1-9][0-9]{0,4})"
+)
+#: sockaddr_un has 108 bytes, the last of them zero.
+LONGEST_PATH = 107
 
 
 def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
@@ -24,6 +35,13 @@ def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+def _usable_socket(text: str) -> str:
+    parts = SOCKET.fullmatch(text)
+    if parts is None or len(parts["path"] or "") > LONGEST_PATH or int(parts["port"] or 1) > 65_535:
+        raise ValueError("expected an admin socket such as unix:///run/haproxy/admin.sock or tcp://10.0.0.5:9999")
+    return text
 
 
 def _without_path(url: AnyHttpUrl) -> AnyHttpUrl:
@@ -40,6 +58,10 @@ Identity = Annotated[str, _matching(PATH, "the path of a private key")]
 User = Annotated[str, _matching(USER, "a login name")]
 Address = Annotated[str, _matching(ADDRESS, "a host name or an IP address")]
 BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_path)]
+HaproxyName = Annotated[
+    str, _matching(HAPROXY_NAME, "a name in HAProxy: letters, digits, '_', '.', ':' and '-', at most 63")
+]
+AdminSocket = Annotated[str, AfterValidator(_usable_socket)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -57,7 +79,10 @@ class Unreachable(StrEnum):
 
 
 class Policy(Record):
-    """How deployments of a fleet go. Times are limits in seconds, unless named otherwise."""
+    """How deployments of a fleet go. Times are limits in seconds, unless named otherwise.
+
+    `keep` earlier activations stay on a frontend, and none goes before it has been there for `keep_hours`.
+    """
 
     unreachable: Unreachable = Unreachable.ABORT
     max_drained: Annotated[int, Field(ge=0)] = 0
@@ -67,6 +92,8 @@ class Policy(Record):
     arm_seconds: Seconds = 10
     activate_seconds: Seconds = 10
     hold_hours: Annotated[float, Field(gt=0, le=8_760)] = 96
+    keep: Annotated[int, Field(ge=1)] = 5
+    keep_hours: Annotated[float, Field(ge=0, le=87_600)] = 168
 
     @model_validator(mode="after")
     def _drain_needs_room(self) -> Policy:
@@ -100,11 +127,36 @@ class MountedApp(Record):
     mount: Mount
 
 
+class LoadBalancer(Record):
+    """What stands before a fleet: the admin socket of every HAProxy, and the backend that holds the frontends.
+
+    `servers` maps frontends to the names that they have in the backend, where these differ from their own.
+    """
+
+    kind: Literal["haproxy"]
+    sockets: tuple[AdminSocket, ...]
+    backend: HaproxyName
+    servers: Mapping[Name, HaproxyName] = Field(default_factory=dict)
+
+    def server(self, frontend: str) -> str:
+        """The name of a frontend in the backend."""
+        return self.servers.get(frontend, frontend)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> LoadBalancer:
+        if not self.sockets:
+            raise ValueError("a load balancer needs at least one socket")
+        if len(set(self.sockets)) < len(self.sockets):
+            raise ValueError("the same socket twice")
+        return self
+
+
 class Fleet(Record):
     """The frontends that serve the same apps behind one address.
 
     `host` is the Host header under which the frontends serve the apps, where they tell sites apart by name; `url` is
-    the public address, behind which the load balancer stands.
+    the public address, behind which the load balancer stands. `load_balancer` is how to take a frontend out of rotation
+    there.
     """
 
     environment: Name
@@ -112,6 +164,7 @@ class Fleet(Record):
     apps: tuple[MountedApp, ...]
     frontends: tuple[Frontend, ...]
     policy: Policy = Policy()
+    load_balancer: LoadBalancer | None = None
     host: Address | None = None
     url: BaseUrl | None = None
 
@@ -142,6 +195,19 @@ class Fleet(Record):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"the same {what} twice: {twice[0]}")
+        return self
+
+    @model_validator(mode="after")
+    def _drainable(self) -> Fleet:
+        if self.load_balancer is None:
+            if self.policy.unreachable is Unreachable.DRAIN:
+                raise ValueError("unreachable: drain needs a load_balancer")
+            return self
+        names = [frontend.name for frontend in self.frontends]
+        if unknown := sorted(set(self.load_balancer.servers) - set(names)):
+            raise ValueError(f"servers names no frontend of the fleet: {unknown[0]}")
+        if len({self.load_balancer.server(name) for name in names}) < len(names):
+            raise ValueError("two frontends are the same server of the load balancer")
         return self
 
 

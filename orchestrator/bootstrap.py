@@ -15,6 +15,7 @@ from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator.adapters.dispatch import CeleryDispatch
+    from orchestrator.adapters.lease import RedisLeases
 
 
 def utc_now() -> datetime:
@@ -49,6 +50,20 @@ class Lockstep:
     @cached_property
     def dispatch(self) -> CeleryDispatch:
         """The way to the workers; `UsageError` where no broker is configured."""
+        # Imported where it is needed: Celery and Redis take 0.2 s, which commands that only read need not pay.
+        from orchestrator.adapters.dispatch import CeleryDispatch  # noqa: PLC0415
+
+        return CeleryDispatch(self._broker_url)
+
+    @cached_property
+    def leases(self) -> RedisLeases:
+        """Who works on what; `UsageError` where no broker is configured."""
+        from orchestrator.adapters.lease import RedisLeases  # noqa: PLC0415
+
+        return RedisLeases(self._broker_url, self.settings.lease_seconds)
+
+    @property
+    def _broker_url(self) -> str:
         if self.settings.broker_url is None:
             raise UsageError(
                 "no broker is configured",
@@ -56,7 +71,4 @@ class Lockstep:
                 found=f"neither, and nothing in {self.settings.broker_note}",
                 remedy="start one in another terminal: lockstep standalone",
             )
-        # Imported where it is needed: Celery and Redis take 0.2 s, which commands that only read need not pay.
-        from orchestrator.adapters.dispatch import CeleryDispatch  # noqa: PLC0415
-
-        return CeleryDispatch(self.settings.broker_url)
+        return self.settings.broker_url

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
 from orchestrator.domain.release import Content, Manifest
+from orchestrator.domain.rotation import Drain
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,14 @@ class Deployments(Protocol):
         ...
 
     def committed(self, fleet: str, *, before: int | None = None, limit: int | None = None) -> list[Deployment]:
-        """The fleet's committed deployments, newest epoch first: below epoch `before`, at most `limit`."""
+        """The fleet's committed deployments, newest epoch first: below epoch `before`, at most `limit`.
+
+        Readmissions are none of them: they move no fleet.
+        """
+        ...
+
+    def readmissions(self, fleet: str, epoch: int) -> list[Deployment]:
+        """The readmissions to what the fleet serves at `epoch`, newest first."""
         ...
 
     def history(self, fleet: str | None, limit: int) -> list[Deployment]:
@@ -77,7 +85,10 @@ class Deployments(Protocol):
         ...
 
     def move(self, number: int, before: State, after: State) -> tuple[State, bool]:
-        """Move the row by compare-and-set. Returns the state that stands, and whether this call moved it."""
+        """Move the row by compare-and-set. Returns the state that stands, and whether this call moved it.
+
+        The same write that ends a readmission lifts the drains that end with it.
+        """
         ...
 
     def prepare(self, number: int) -> tuple[State, bool]:
@@ -106,6 +117,33 @@ class Deployments(Protocol):
 
     def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:
         """The reports in the order in which they were recorded, each with its sequence number, from `after` on."""
+        ...
+
+    # ── rotation ──
+
+    def drains(self, fleet: str | None = None) -> list[Drain]:
+        """The drains that are not lifted, of one fleet or of all."""
+        ...
+
+    def drain(self, number: int) -> Drain | None:
+        """One drain, lifted or not, or None."""
+        ...
+
+    def add_drain(
+        self, fleet: str, frontend: str, snapshot: Mapping[str, Any], actor: str, reason: str, *, anew: bool = False
+    ) -> Drain:
+        """Say that a frontend is to be out of rotation; the drain that is not lifted yet, where there is one.
+
+        `anew` lifts that one and begins another, with a higher number: what still wants to end the old one can't.
+        """
+        ...
+
+    def confirm_drain(self, number: int, by: str) -> None:
+        """Say that the frontend is out of rotation, as `by` has confirmed."""
+        ...
+
+    def doubt_drain(self, number: int, problem: Mapping[str, str]) -> None:
+        """Keep why nobody could confirm it."""
         ...
 
 
@@ -180,3 +218,47 @@ class Dispatch(Protocol):
     def step(self, number: int, ask: Ask) -> None:
         """Have some worker do one step (stage or verify) of one frontend; its report goes to the ledger."""
         ...
+
+    def drain(self, number: int) -> None:
+        """Have some worker take a frontend out of rotation, by the number of its drain in the ledger."""
+        ...
+
+    def memory(self) -> str:
+        """A mark that the broker keeps as long as it keeps messages: another one means that they are lost.
+
+        `UnansweredError` where the broker can't be asked.
+        """
+        ...
+
+
+class Lease(Protocol):
+    """A name that is held, and kept by itself until it is released or lost."""
+
+    def release(self) -> None:
+        """Let others have it."""
+        ...
+
+
+class Leases(Protocol):
+    """Who works on what. They make recovery fast; nothing is safe because of them.
+
+    Every call raises `UnansweredError` where nobody can say.
+    """
+
+    def take(self, name: str) -> Lease | None:
+        """Hold the lease of that name; None where somebody else does."""
+        ...
+
+    def held(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of the leases that somebody holds."""
+        ...
+
+
+def lead_of(number: int) -> str:
+    """The name of the lease that the coordinator of a deployment holds."""
+    return f"deployment/{number}"
+
+
+def work_on(number: int, ask: Ask) -> str:
+    """The name of the lease that a worker holds while it does a step."""
+    return f"step/{number}/{ask.frontend}/{ask.step}/{ask.attempt}"

@@ -7,6 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.domain.errors import UsageError
+
+#: How long a lease lasts that nobody renews, in seconds. A dead coordinator is followed by another one within 2 s: this,
+#: and the time in which the others look (orchestrator/services/recovery.py). A worker that stands still for so long
+#: loses what it leads, so slow machines may want more.
+LEASE_SECONDS = 1.2
+LONGEST_LEASE = 600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -18,6 +26,7 @@ class Settings:
     artifacts: Path
     inventory: Path
     log_format: str
+    lease_seconds: float
 
     @property
     def broker_note(self) -> Path:
@@ -26,7 +35,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY and _LOG_FORMAT."""
+        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY, _LOG_FORMAT and _LEASE_SECONDS."""
         home = Path(environ.get("LOCKSTEP_HOME") or Path.home() / ".lockstep").expanduser().absolute()
         inventory = environ.get("LOCKSTEP_INVENTORY") or (
             "inventory.yml" if Path("inventory.yml").exists() else home / "inventory.yml"
@@ -38,7 +47,25 @@ class Settings:
             artifacts=Path(environ.get("LOCKSTEP_ARTIFACTS") or home / "artifacts").expanduser().absolute(),
             inventory=Path(inventory).expanduser(),
             log_format=environ.get("LOCKSTEP_LOG_FORMAT") or "auto",
+            lease_seconds=_seconds(environ.get("LOCKSTEP_LEASE_SECONDS")),
         )
+
+
+def _seconds(text: str | None) -> float:
+    if not text:
+        return LEASE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not LEASE_SECONDS <= seconds <= LONGEST_LEASE:
+        raise UsageError(
+            "not a time that a lease can last",
+            where="LOCKSTEP_LEASE_SECONDS",
+            expected=f"{LEASE_SECONDS:g} to {LONGEST_LEASE:g}",
+            found=text[:40],
+        )
+    return seconds
 
 
 def broker_note(home: Path) -> Path:

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready, worker_shutdown
 
 from orchestrator.adapters.dispatch import (
     COORDINATE,
     COORDINATION_QUEUE,
+    DRAIN,
     STEP_QUEUE,
     STEPS,
     WATCH,
@@ -27,6 +28,7 @@ from orchestrator.domain.errors import LockstepError, UsageError
 from orchestrator.logs import configure
 from orchestrator.settings import Settings
 from workers.bootstrap import Workshop
+from workers.lookout import Watchman
 from workers.tasks import deployment, frontend
 from workers.tasks.deployment import WATCH_EVERY
 
@@ -54,6 +56,10 @@ def make_app(settings: Settings) -> Celery:
     def watch() -> None:
         deployment.watch(workshop)
 
+    @app.task(name=DRAIN)
+    def drain(number: int) -> None:
+        deployment.drain(workshop, number)
+
     @app.task(name=STEPS[Step.STAGE])
     def stage(number: int, name: str, asking: int) -> None:
         frontend.stage(workshop, number, name, asking)
@@ -62,6 +68,9 @@ def make_app(settings: Settings) -> Celery:
     def verify(number: int, name: str, asking: int) -> None:
         frontend.verify(workshop, number, name, asking)
 
+    watchman = Watchman(workshop)
+    worker_ready.connect(lambda **_: watchman.start(), weak=False)
+    worker_shutdown.connect(lambda **_: watchman.stop(), weak=False)
     app.conf.beat_schedule = {"watch": {"task": WATCH, "schedule": WATCH_EVERY}}
     return app
 

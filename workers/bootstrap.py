@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property, lru_cache
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property, lru_cache, partial
 
-from inventory.model import Fleet
+from inventory.model import Fleet, Frontend
 from orchestrator.bootstrap import Lockstep
-from orchestrator.domain.deployment import Deployment
+from orchestrator.domain.activation import ActivationName
+from orchestrator.domain.coordination import Ask
+from orchestrator.domain.deployment import Deployment, Kind
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.layout import Layout
-from orchestrator.domain.release import Manifest
+from orchestrator.domain.retention import retained
+from orchestrator.domain.rotation import Drain
 from orchestrator.ota.layouts import layout
 from orchestrator.services.coordinator import found
-from orchestrator.services.deployments import previous_committed
 from workers.distribution.packs import PackShelf
 from workers.fleet import SshFleet
 from workers.frontend.connections import Connections
-from workers.frontend.steps import Job, Steps
+from workers.frontend.job import Held, Job, Prepared
+from workers.frontend.steps import Detail, Steps
+from workers.frontend.transport import Session
 
 #: Deployments whose layouts a worker keeps at hand.
 DEPLOYMENTS_AT_HAND = 8
@@ -41,23 +46,60 @@ class Workshop:
     def job(self, number: int, frontend: str) -> Job:
         """One frontend of one deployment; `UsageError` where the ledger knows neither."""
         with self._preparing:  # once, not by every thread at the same moment
-            deployment, fleet, made, manifests, previous = self._prepared(number)
-        server = fleet.frontend(frontend)
+            prepared = self._prepared(number)
+        server = prepared.fleet.frontend(frontend)
         if server is None:
             raise UsageError(f"deployment {number} has no frontend {frontend}")
-        return Job(deployment, fleet, server, made, manifests, previous)
+        return Job(prepared, server)
+
+    def do(self, number: int, ask: Ask) -> Detail:
+        """One step of one frontend."""
+        return self.steps.do(ask.step, self.job(number, ask.frontend))
 
     def fleet(self, number: int) -> SshFleet:
         """The frontends of a deployment, for its coordinator."""
         lockstep = self.lockstep
-        return SshFleet(number, lambda name: self.job(number, name), self.steps, lockstep.ledger, lockstep.dispatch)
+        jobs = partial(self.job, number)
+        return SshFleet(number, jobs, self.steps, lockstep.ledger, lockstep.dispatch, lockstep.leases)
 
-    def _prepare(self, number: int) -> tuple[Deployment, Fleet, Layout, dict[str, Manifest], dict[str, Manifest]]:
+    def of_drain(
+        self, fleet: Fleet, drain: Drain
+    ) -> tuple[Frontend, ActivationName, int, Callable[[Frontend], Session]]:
+        """What it takes to drain: the frontend, the epoch, the drain's number and the way to it."""
+        frontend = fleet.frontend(drain.frontend)
+        if frontend is None:
+            raise UsageError(f"{fleet.key} has no frontend {drain.frontend}")
+        # Deployments have positive numbers.
+        return frontend, drain.name, drain.number, partial(self.connections.session, -drain.number)
+
+    def _prepare(self, number: int) -> Prepared:
         ledger, artifacts = self.lockstep.ledger, self.lockstep.artifacts
         deployment = found(ledger, number)
-        manifests = {p.digest: artifacts.manifest(p.digest) for p in deployment.plan.placements}
-        before = previous_committed(ledger, deployment)
-        placements = () if before is None else before.plan.placements
-        previous = {p.app: artifacts.manifest(p.digest) for p in placements}
         fleet = Fleet.model_validate(deployment.plan.snapshot)
-        return deployment, fleet, layout(deployment.activation, manifests), manifests, previous
+        before = ledger.committed(fleet.key, before=deployment.epoch)
+        age = timedelta(hours=fleet.policy.keep_hours)
+        kept = retained([deployment, *before], fleet.policy.keep, age, self.lockstep.clock())[1:]
+        read = lru_cache(maxsize=None)(artifacts.manifest)
+
+        def held(row: Deployment) -> Held:
+            return Held(row.name, layout(row.activation, {p.digest: read(p.digest) for p in row.plan.placements}))
+
+        own = held(deployment)
+        # Only a frontend that comes back may lack what the others keep.
+        earlier = tuple(held(row) for row in reversed(kept)) if deployment.plan.kind is Kind.READMIT else ()
+        return Prepared(
+            deployment,
+            fleet,
+            own,
+            earlier,
+            kept=frozenset(row.name for row in kept),
+            served=frozenset(row.name for row in before),
+            manifests={p.digest: read(p.digest) for p in deployment.plan.placements},
+            sizes={
+                file.sha256: file.size
+                for row in (deployment, *kept)
+                for p in row.plan.placements
+                for file in read(p.digest)
+            },
+            previous={p.app: read(p.digest) for p in (before[0].plan.placements if before else ())},
+        )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
+
+import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from orchestrator.adapters.lease import ANSWER_SECONDS, plain_url
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Step
 from orchestrator.domain.errors import UnansweredError, UsageError
 
 COORDINATE = "lockstep.deployment.coordinate"
 WATCH = "lockstep.deployment.watch"
+DRAIN = "lockstep.frontend.drain"
 STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.verify"}
 
 #: Coordinators wait for steps, so they have a queue of their own: a crowd of them must not keep every worker from
@@ -20,8 +25,13 @@ COORDINATION_QUEUE = "lockstep.deployment"
 STEP_QUEUE = "lockstep.frontend"
 
 #: How long the broker keeps a message from other workers while one works on it, in seconds. A coordinator may work
-#: for an hour on a large fleet; a message that comes back earlier starts a second one, which does no harm.
+#: for an hour on a large fleet. It is not what recovery waits for: a coordinator or a step whose worker died is noticed
+#: by its lease, within seconds. A message that comes back later, or too early, finds the lease held, the step reported
+#: or the deployment decided, and does nothing.
 VISIBILITY_SECONDS = 2 * 3600
+
+#: The key of `CeleryDispatch.memory`.
+MEMORY = "lockstep:memory"
 
 
 def celery_app(broker_url: str) -> Celery:
@@ -50,6 +60,9 @@ class CeleryDispatch:
 
     def __init__(self, broker_url: str) -> None:
         self._app = celery_app(broker_url)
+        self._redis = redis.Redis.from_url(
+            plain_url(broker_url), socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
+        )
 
     def coordinate(self, number: int) -> None:
         """Have some worker coordinate the deployment."""
@@ -58,6 +71,18 @@ class CeleryDispatch:
     def step(self, number: int, ask: Ask) -> None:
         """Have some worker do one step of one frontend."""
         self._send(STEPS[ask.step], number, ask.frontend, ask.attempt)
+
+    def drain(self, number: int) -> None:
+        """Have some worker take a frontend out of rotation."""
+        self._send(DRAIN, number)
+
+    def memory(self) -> str:
+        """A random mark, kept in the same server as the messages and never given a time to live."""
+        try:
+            self._redis.set(MEMORY, secrets.token_hex(8), nx=True)
+            return str(self._redis.get(MEMORY))
+        except (RedisError, OSError) as error:
+            raise UnansweredError("the broker can't be reached", found=str(error) or type(error).__name__) from error
 
     def workers(self, seconds: float = 2) -> bool:
         """Whether at least one worker answers within `seconds`."""

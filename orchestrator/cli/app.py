@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from orchestrator.cli import deployments, frontend, history, inventory, lab, observe, release, standalone
+from orchestrator.cli import deployments, frontend, history, inventory, lab, observe, release, rotation, standalone
 from orchestrator.cli.output import exit_code, print_error
 from orchestrator.domain.errors import LockstepError
 
@@ -24,6 +24,8 @@ app.command("deploy")(deployments.deploy)
 app.command("continue")(deployments.proceed)
 app.command("abort")(deployments.abort)
 app.command("rollback")(deployments.rollback)
+app.command("drain")(rotation.drain)
+app.command("readmit")(rotation.readmit)
 app.command("status")(history.status)
 app.command("history")(history.history)
 app.add_typer(history.app, name="deployments", help="Deployments and their reports.")

@@ -37,18 +37,19 @@ def status(
     lockstep = Lockstep()
     inventory = load_inventory(lockstep.settings)
     fleets = inventory.fleets if fleet is None else (choose(lockstep, fleet),)
-    views = [fleet_view(lockstep.ledger, chosen.key) for chosen in fleets]
+    views = [fleet_view(lockstep.ledger, chosen) for chosen in fleets]
     if as_json:
         print_json({"fleets": views})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("fleet", "epoch", "apps", "since (UTC)", "under way"):
+    for column in ("fleet", "epoch", "apps", "since (UTC)", "out of rotation", "under way"):
         table.add_column(column)
     for view in views:
         apps = ", ".join(f"{app} {version}" for app, version in sorted(view["apps"].items())) or "nothing yet"
         going = view["open"]
         under_way = "" if going is None else f"deployment {going['id']}, {going['state']}, by {going['actor']}"
-        table.add_row(view["fleet"], str(view["epoch"] or "-"), apps, (view["since"] or "-")[:19], under_way)
+        out = ", ".join([*view["rotation"]["drained"], *(f"{name} (new)" for name in view["rotation"]["new"])])
+        table.add_row(view["fleet"], str(view["epoch"] or "-"), apps, (view["since"] or "-")[:19], out, under_way)
     results().print(table)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.output import Exit
-from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Step, Trouble
+from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, Report, State, Step, Trouble
 from orchestrator.domain.errors import LockstepError, Problem, UnansweredError
 from orchestrator.ports import Deployments
 from orchestrator.services.coordinator import found
@@ -23,6 +23,7 @@ LOOK_SECONDS = 0.1
 QUIET_SECONDS = 20.0
 
 STEPS = (Step.STAGE, Step.VERIFY, Step.ARM, Step.ACTIVATE, Step.CONFIRM)
+READMIT_STEPS = (Step.STAGE, Step.VERIFY, Step.READMIT, Step.CONFIRM)
 
 
 def outcome(deployment: Deployment) -> Exit | None:
@@ -65,14 +66,17 @@ class Story:
         plan = self.deployment.plan
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("frontend")
-        for step in STEPS:
+        steps = READMIT_STEPS if plan.kind is Kind.READMIT else STEPS
+        for step in steps:
             table.add_column(str(step), min_width=9)
         for name in plan.frontends:
-            table.add_row(name, *(self._cell(name, step) for step in STEPS))
+            table.add_row(name, *(self._cell(name, step) for step in steps))
         head = Text.assemble((f"{plan.fleet} ", "bold"), f"epoch {self.deployment.epoch}: ", str(self.deployment.state))
         return Group(head, table)
 
     def _cell(self, frontend: str, step: Step) -> Text:
+        if (frontend, Step.DRAIN) in self.cells and (frontend, step) not in self.cells:
+            return Text("drained", style="yellow")
         report = self.cells.get((frontend, step))
         if report is None:
             return Text("·", style="dim")
@@ -162,37 +166,62 @@ def _nobody(deployment: Deployment) -> UnansweredError:
     )
 
 
-def last_word(deployment: Deployment, before: int | None) -> list[Text]:
-    """What became of it, as a person would want to read it. `before` is the epoch that was served until now."""
+def last_word(deployment: Deployment, before: int | None, drained: Sequence[str] = ()) -> list[Text]:
+    """What became of it, as a person would want to read it.
+
+    `before` is the epoch that was served until now; `drained` are its frontends that are out of rotation now.
+    """
     plan, number = deployment.plan, deployment.id
     apps = ", ".join(f"{p.app} {p.version}" for p in plan.placements)
-    count = len(plan.frontends)
-    everyone = f"{count} frontends" if count > 1 else "1 frontend"
+    names = [name for name in plan.frontends if name not in drained]
+    everyone = f"{len(names)} frontends" if len(names) > 1 else "1 frontend"
+    readmits = plan.kind is Kind.READMIT
+    out = Text(f"  drained: {', '.join(drained)}; later: lockstep readmit {plan.fleet} {' '.join(drained)}")
     match outcome(deployment):
+        case Exit.DONE if deployment.state is State.DONE and readmits:
+            return [
+                Text(f"done: {', '.join(plan.frontends)} of {plan.fleet} back at epoch {deployment.epoch}", "green")
+            ]
         case Exit.DONE if deployment.state is State.DONE:
             skew = "" if deployment.skew is None else f", flipped within {deployment.skew * 1000:.1f} ms"
-            return [Text(f"done: {plan.fleet} serves epoch {deployment.epoch} ({apps}) on {everyone}{skew}", "green")]
+            line = f"done: {plan.fleet} serves epoch {deployment.epoch} ({apps}) on {everyone}{skew}"
+            return [Text(line, "green"), *([out] if drained else [])]
         case Exit.DONE:
             until = f" until {plan.due_at or plan.expires_at:%Y-%m-%d %H:%M} UTC"
             return [
                 Text(f"prepared: {plan.fleet} holds epoch {deployment.epoch} ({apps}), proven on {everyone},{until}"),
                 Text(f"  go on: lockstep continue {number}; or drop it: lockstep abort {number}"),
             ]
+        case Exit.ABORTED if readmits:
+            line = f"aborted: {', '.join(plan.frontends)} of {plan.fleet} stay out of rotation"
+            return [Text(line, "bold red"), *trouble_lines(deployment.troubles)]
         case Exit.ABORTED:
             still = "nothing is served yet" if before is None else f"every frontend still serves epoch {before}"
             return [Text(f"aborted: nothing was changed, {still}", "bold red"), *trouble_lines(deployment.troubles)]
+        case Exit.OPEN:
+            return [*_open(deployment), Text(f"  ask them again now: lockstep continue {number}")]
+    return [
+        Text(f"open: deployment {number} goes on without this command ({deployment.state})", "bold yellow"),
+        Text(f"  watch it: lockstep deployments show {number}; end it: lockstep abort {number}"),
+    ]
+
+
+def _open(deployment: Deployment) -> list[Text]:
+    missing = sorted({trouble.frontend for trouble in deployment.troubles if trouble.frontend})
     return [
         Text(f"open: epoch {deployment.epoch} is committed, but not every frontend confirmed it", "bold yellow"),
         *trouble_lines(deployment.troubles),
-        Text(f"  ask them again: lockstep continue {number}"),
+        Text("  workers ask them again by themselves, less and less often"),
+        *(Text(f"  go on without it: lockstep drain {deployment.plan.fleet} {name}") for name in missing),
     ]
 
 
 def trouble_lines(troubles: Sequence[Trouble]) -> list[Text]:
     """Each trouble with what was expected, what was found and what to do."""
-    lines = []
-    for trouble in troubles:
-        head, *rest = str(Problem(**{str(key): value for key, value in trouble.problem.items()})).split("\n")
-        lines.append(Text(f"  {trouble.step}: {head}"))
-        lines += [Text(f"  {line}") for line in rest]
-    return lines
+    return [line for trouble in troubles for line in problem_lines(trouble.problem, f"{trouble.step}: ")]
+
+
+def problem_lines(problem: Mapping[str, str], label: str = "") -> list[Text]:
+    """One problem, indented."""
+    head, *rest = str(Problem(**{str(key): value for key, value in problem.items()})).split("\n")
+    return [Text(f"  {label}{head}"), *(Text(f"  {line}") for line in rest)]

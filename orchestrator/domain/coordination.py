@@ -8,12 +8,14 @@ ledger says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.domain.deployment import (
+    UNDECIDED,
     Decision,
     Deployment,
+    Kind,
     Outcome,
     Report,
     State,
@@ -91,12 +93,20 @@ class Decided:
     decision: Decision | None
 
 
-Event = Heard | Moved | Decided
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """These frontends are out of rotation now, confirmed, whoever took them out."""
+
+    frontends: frozenset[str]
+
+
+Event = Heard | Moved | Decided | Drained
 
 #: How often a frontend is asked again after the commit before the deployment rests, open, until it is continued.
 ATTEMPTS = 5
 
-_ASKS = {
+#: What is asked in each state. A state without a step is passed at once.
+_DEPLOYS = {
     State.STAGING: Step.STAGE,
     State.VERIFYING: Step.VERIFY,
     State.ARMING: Step.ARM,
@@ -104,28 +114,54 @@ _ASKS = {
     State.FINISHING: Step.CONFIRM,
     State.ABORTING: Step.DISARM,
 }
+#: A readmission stages at an epoch that is committed already: there is nothing to arm, and nothing to take back.
+_READMITS = {
+    State.STAGING: Step.STAGE,
+    State.VERIFYING: Step.VERIFY,
+    State.ACTIVATING: Step.READMIT,
+    State.FINISHING: Step.CONFIRM,
+}
 
-#: The steps that nothing can take back: a frontend that did not accept is asked again, and one that did is believed
-#: whichever asking it answers.
+#: The states after the commit: a frontend that did not accept is asked again, and one that did is believed whichever
+#: asking it answers.
 _INSISTENT = frozenset({State.ACTIVATING, State.FINISHING})
 
 
 class Coordination:
     """One coordinator of one deployment. Feed it events; carry out the effects that it returns, in order.
 
+    `drained` are the frontends that are out of rotation already, `room` is how many more the fleet's policy allows it
+    to drain. `takes_over` says that whoever led the deployment before leads it no more: what is undecided is aborted.
+
     What it knows lies in its attributes: immutable values, and dictionaries of them.
     """
 
-    def __init__(self, deployment: Deployment, *, attempts: int = ATTEMPTS) -> None:
-        self._frontends = tuple(deployment.plan.frontends)
-        self._placements = deployment.plan.placements
+    def __init__(
+        self,
+        deployment: Deployment,
+        *,
+        drained: Iterable[str] = (),
+        room: int = 0,
+        takes_over: bool = False,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        plan, out = deployment.plan, frozenset(drained)
+        self._readmits = plan.kind is Kind.READMIT
+        self._frontends = tuple(name for name in plan.frontends if name not in out)
+        self._placements = plan.placements
         self._state = deployment.state
         self._decision = deployment.decision
+        self._room = room
+        self._takes_over = takes_over
         self._attempts = attempts
         self._round = 1
+        # Whether the present step still waits for answers.
+        self._waits = False
         # Of the present step: the attempt that each frontend was asked last, and the answers that are final.
         self._asked: dict[str, int] = {}
         self._answers: dict[str, Report] = {}
+        # The frontends that are being drained because of it, and the answers to that.
+        self._leaving: dict[str, Report | None] = {}
         self.resting = False
 
     @property
@@ -136,13 +172,15 @@ class Coordination:
     def start(self) -> list[Effect]:
         """The first effects, for a new deployment, one that goes on after a hold, or one whose decision stands."""
         if self._decision is not None and not self._state.ended:
-            return self._ask_all(self._state if self._state is State.FINISHING else decided_state(self._decision))
+            return self._enter(self._state if self._state is State.FINISHING else decided_state(self._decision))
         if self._state is State.PLANNED:
             return [Move(State.PLANNED, State.STAGING)]
         if self._state is State.PREPARED:
             # What was verified before the hold may have changed since: it is verified again.
             self._round = 2
             return [Move(State.PREPARED, State.VERIFYING)]
+        if self._takes_over and self._state in UNDECIDED:
+            return [Decide(Decision.ABORT, (_taken_over(self._state),))]
         return self._rest()
 
     def on(self, event: Event) -> list[Effect]:
@@ -150,12 +188,16 @@ class Coordination:
         if self.resting:
             return []
         match event:
+            case Heard(report) if report.step is Step.DRAIN:
+                return self._heard_of_drain(report)
             case Heard(report):
                 return self._heard(report)
             case Moved(state, moved):
                 return self._moved(state, moved)
             case Decided(decision):
                 return self._decided(decision)
+            case Drained(frontends):
+                return self._drained(frontends)
 
     # ── answers ──
 
@@ -166,44 +208,121 @@ class Coordination:
         if insists and report.attempt < self._attempts:
             return [self._ask(report.step, report.frontend, report.attempt + 1)]
         self._answers[report.frontend] = report
-        return self._step_ends(report.step) if len(self._answers) == len(self._asked) else []
+        return self._step_ends() if len(self._answers) == len(self._asked) else []
 
     def _counts(self, report: Report) -> bool:
         """Whether this answer says anything new of the present step."""
         asked = self._asked.get(report.frontend)
-        if asked is None or report.step is not _ASKS.get(self._state):
+        if asked is None or report.step is not self._step or self._leaving:
             return False
         final = self._answers.get(report.frontend)
         if self._state in _INSISTENT and report.outcome is Outcome.ACCEPTED:
             return report.attempt <= asked and (final is None or final.outcome is not Outcome.ACCEPTED)
         return report.attempt == asked and final is None
 
-    def _step_ends(self, step: Step) -> list[Effect]:
-        agreed = self._verdict(step)
-        match step:
-            case Step.DISARM:
+    def _step_ends(self) -> list[Effect]:
+        self._waits = False
+        agreed = self._agreed()
+        failing = [] if agreed.unanimous else self._drainable()
+        if failing:
+            self._leaving = dict.fromkeys(failing)
+            return [Ask(Step.DRAIN, name, 1) for name in failing]
+        return self._concluded(agreed)
+
+    def _concluded(self, agreed: Verdict) -> list[Effect]:
+        match self._state:
+            case State.ABORTING:
                 # Aborted whatever the answers: nobody can commit this epoch any more, and the next one fences it.
                 return [Move(State.ABORTING, State.ABORTED)]
-            case Step.ACTIVATE | Step.CONFIRM if not agreed.unanimous:
+            case State.ACTIVATING | State.FINISHING if not agreed.unanimous:
                 return self._rest(agreed.troubles)
-            case Step.ACTIVATE:
+            case State.ACTIVATING:
                 return [Move(State.ACTIVATING, State.FINISHING)]
-            case Step.CONFIRM:
+            case State.FINISHING:
                 return [Move(State.FINISHING, State.DONE)]
             case _ if not agreed.unanimous:
                 return [Decide(Decision.ABORT, agreed.troubles)]
-            case Step.STAGE:
+            case State.STAGING:
                 return [Move(State.STAGING, State.VERIFYING)]
-            case Step.VERIFY:
+            case State.VERIFYING:
                 return [Prepare()]
-            case Step.ARM:
+            case _:
                 return [Decide(Decision.COMMIT)]
 
+    @property
+    def _step(self) -> Step | None:
+        return (_READMITS if self._readmits else _DEPLOYS).get(self._state)
+
+    def _agreed(self) -> Verdict:
+        step = self._step
+        # Readmitted and drained again before the end: there is nobody left of whom anything could be asked.
+        drained_again = self._readmits and self._decision is Decision.COMMIT and not self._frontends
+        return Verdict(()) if step is None or drained_again else self._verdict(step)
+
     def _verdict(self, step: Step) -> Verdict:
-        agreed = verdict(step, self._frontends, self._answers)
+        answers = {name: self._answers[name] for name in self._frontends if name in self._answers}
+        agreed = verdict(step, self._frontends, answers)
         if step is Step.VERIFY and agreed.unanimous:
-            return served_verdict(self._placements, self._answers)
+            return served_verdict(self._placements, answers)
         return agreed
+
+    # ── drains ──
+
+    def _drainable(self) -> list[str]:
+        """Those that keep the others waiting, where the policy has room for all of them and somebody is left.
+
+        Before the commit only who can't be reached: a frontend that says no has a reason, which may be everybody's.
+        After it whoever can't be brought along.
+        """
+        if self._readmits or self._state is State.ABORTING:
+            return []
+        failing = [name for name in self._frontends if self._answers[name].outcome is not Outcome.ACCEPTED]
+        refused = any(self._answers[name].outcome is Outcome.REFUSED for name in failing)
+        allowed = len(failing) <= self._room and len(failing) < len(self._frontends)
+        return failing if allowed and (self._state in _INSISTENT or not refused) else []
+
+    def _heard_of_drain(self, report: Report) -> list[Effect]:
+        if self._leaving.get(report.frontend, report) is not None:
+            return []
+        self._leaving[report.frontend] = report
+        return self._drains_end()
+
+    def _drains_end(self) -> list[Effect]:
+        """Once all of them are answered: who is out leaves, and the rest are judged without them."""
+        answers = [report for report in self._leaving.values() if report is not None]
+        if len(answers) < len(self._leaving):
+            return []
+        self._leaving = {}
+        failed = tuple(
+            Trouble(Step.DRAIN, report.frontend, report.problem)
+            for report in answers
+            if report.outcome is not Outcome.ACCEPTED
+        )
+        self._leave(report.frontend for report in answers if report.outcome is Outcome.ACCEPTED)
+        agreed = self._agreed()
+        return self._concluded(Verdict((*agreed.troubles, *failed)))
+
+    def _drained(self, frontends: frozenset[str]) -> list[Effect]:
+        """An operator took some out: nobody waits for them any more."""
+        if frontends.isdisjoint(self._frontends):
+            return []
+        for name in frontends & self._leaving.keys():
+            del self._leaving[name]
+            if not self._leaving:
+                self._leave(frontends)
+                return self._concluded(self._agreed())
+        self._leave(frontends)
+        if self._leaving:
+            return self._drains_end()
+        return self._step_ends() if self._waits and len(self._answers) == len(self._asked) else []
+
+    def _leave(self, frontends: Iterable[str]) -> None:
+        for name in frontends:
+            if name in self._frontends:
+                self._frontends = tuple(other for other in self._frontends if other != name)
+                self._room -= 1
+                self._asked.pop(name, None)
+                self._answers.pop(name, None)
 
     # ── the ledger's answers ──
 
@@ -213,10 +332,10 @@ class Coordination:
         if not moved:
             # Another coordinator leads, or ended it.
             return self._rest()
-        self._state = state
         if state in (State.PREPARED, State.DONE, State.ABORTED):
+            self._state = state
             return self._rest()
-        return self._ask_all(state)
+        return self._enter(state)
 
     def _decided(self, decision: Decision | None) -> list[Effect]:
         if decision is None:
@@ -225,19 +344,19 @@ class Coordination:
             # It is written once, so this one is known.
             return []
         self._decision = decision
-        return self._ask_all(decided_state(decision))
+        return self._enter(decided_state(decision))
 
     # ── effects ──
 
-    def _ask_all(self, state: State) -> list[Effect]:
+    def _enter(self, state: State) -> list[Effect]:
         if state is not State.VERIFYING:
             self._round = 1
         self._state = state
-        self._asked = {}
-        self._answers = {}
-        step = _ASKS[state]
-        if not self._frontends:
-            return self._step_ends(step)
+        self._asked, self._answers, self._leaving = {}, {}, {}
+        step = self._step
+        if step is None or not self._frontends:
+            return self._step_ends()
+        self._waits = True
         return [self._ask(step, name, self._round) for name in self._frontends]
 
     def _ask(self, step: Step, frontend: str, attempt: int) -> Ask:
@@ -247,6 +366,16 @@ class Coordination:
     def _rest(self, troubles: Sequence[Trouble] = ()) -> list[Effect]:
         self.resting = True
         return [Rest(tuple(troubles))]
+
+
+def _taken_over(state: State) -> Trouble:
+    problem = Problem(
+        "the worker that led it ended, or was cut off, before anything was decided",
+        expected="one coordinator from the start to the decision",
+        found=f"state {state}, and nobody who leads it",
+        remedy="deploy again",
+    )
+    return Trouble("coordinate", "", problem.as_dict())
 
 
 def unknown(ask: Ask, problem: Problem) -> Heard:

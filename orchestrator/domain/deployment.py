@@ -46,6 +46,8 @@ class Kind(StrEnum):
 
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
+    #: Not a move of the fleet: drained frontends are brought to what it serves, at its epoch, and back into rotation.
+    READMIT = "readmit"
 
 
 #: Moves without a decision. `decided_state` gives the moves that a decision makes.
@@ -85,6 +87,10 @@ class Step(StrEnum):
     ACTIVATE = "activate"
     CONFIRM = "confirm"
     DISARM = "disarm"
+    #: Out of rotation, confirmed by the load balancer.
+    DRAIN = "drain"
+    #: Back into rotation.
+    READMIT = "readmit"
 
 
 class Outcome(StrEnum):
@@ -130,7 +136,8 @@ class Plan:
     """What is asked for, before it has an epoch.
 
     `fleet` is the key ``environment/fleet``; `frontends` are the names in rotation; `snapshot` is the fleet as the
-    inventory gave it, so that a worker needs no inventory of its own and a later edit changes nothing.
+    inventory gave it, so that a worker needs no inventory of its own and a later edit changes nothing. `readmits`
+    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment.
     """
 
     fleet: str
@@ -143,6 +150,7 @@ class Plan:
     hold: bool = False
     due_at: datetime | None = None
     expires_at: datetime | None = None
+    readmits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

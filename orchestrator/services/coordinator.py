@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import queue
 from collections import deque
+from collections.abc import Mapping
 
 import structlog
 
+from inventory.model import Unreachable
 from orchestrator.domain.coordination import (
     Ask,
     Coordination,
     Decide,
     Decided,
+    Drained,
     Effect,
     Event,
     Heard,
@@ -35,16 +38,55 @@ log = structlog.get_logger()
 LOOK_SECONDS = 0.25
 
 
-class Coordinator:
-    """One deployment, one attempt to bring it as far as it can go now."""
+class Inbox:
+    """What frontends answered, from any thread."""
 
-    def __init__(self, ledger: Deployments, fleet: Fleet, number: int, *, look_seconds: float = LOOK_SECONDS) -> None:
+    def __init__(self, look_seconds: float = LOOK_SECONDS) -> None:
+        self._look_seconds = look_seconds
+        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+
+    def put(self, report: Report) -> None:
+        """An answer comes in."""
+        self._reports.put(report)
+
+    def take(self) -> list[Report]:
+        """Wait for answers; all that are there, or none where it was silent for the time of a look."""
+        try:
+            reports = [self._reports.get(timeout=self._look_seconds)]
+        except queue.Empty:
+            return []
+        while not self._reports.empty():
+            reports.append(self._reports.get_nowait())
+        return reports
+
+
+class Coordinator:
+    """One deployment, one attempt to bring it as far as it can go now.
+
+    `takes_over` says that nobody else leads it, as far as anybody can know: what was begun and is not decided is then
+    aborted (docs/protocol.md, "Recovery").
+    """
+
+    def __init__(
+        self,
+        ledger: Deployments,
+        fleet: Fleet,
+        number: int,
+        *,
+        takes_over: bool = False,
+        inbox: Inbox | None = None,
+        machine: type[Coordination] = Coordination,
+    ) -> None:
         self._ledger = ledger
         self._fleet = fleet
         self._number = number
-        self._look_seconds = look_seconds
-        self._inbox: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self._machine = Coordination(found(ledger, number))
+        self._inbox = Inbox() if inbox is None else inbox
+        row = found(ledger, number)
+        self._fleet_key, self._readmits = row.plan.fleet, row.plan.readmits
+        drained = self._drained()
+        self._machine = machine(
+            row, drained=drained, room=max_drained(row.plan.snapshot) - len(drained), takes_over=takes_over
+        )
         self._log = log.bind(deployment=number)
 
     def run(self) -> Deployment:
@@ -66,19 +108,25 @@ class Coordinator:
             self._ledger.note_troubles(self._number, [])
 
     def _listen(self) -> None:
-        try:
-            reports = [self._inbox.get(timeout=self._look_seconds)]
-        except queue.Empty:
+        reports = self._inbox.take()
+        if not reports:
             decision = found(self._ledger, self._number).decision
             if decision is not None:
                 self._carry_out(self._machine.on(Decided(decision)))
+            self._carry_out(self._machine.on(Drained(self._drained())))
             return
-        while not self._inbox.empty():
-            reports.append(self._inbox.get_nowait())
         self._ledger.record(self._number, [report for report in reports if report.at is None])
         for report in reports:
             self._log_report(report)
             self._carry_out(self._machine.on(Heard(report)))
+
+    def _drained(self) -> frozenset[str]:
+        """Who is out of rotation. A readmission's frontends are, until it ends, but for those drained anew."""
+        return frozenset(
+            drain.frontend
+            for drain in self._ledger.drains(self._fleet_key)
+            if drain.confirmed and drain.number > self._readmits.get(drain.frontend, 0)
+        )
 
     def _carry_out(self, effects: list[Effect]) -> None:
         waiting = deque(effects)
@@ -129,7 +177,7 @@ class Coordinator:
                 offsets[report.frontend] = (report.detail["offset"], report.detail["uncertainty"])
             if report.step is Step.ACTIVATE and report.detail.get("at") is not None:
                 flips[report.frontend] = report.detail["at"]
-        if not flips.keys() >= set(found(self._ledger, self._number).plan.frontends):
+        if not flips.keys() >= set(found(self._ledger, self._number).plan.frontends) - self._drained():
             return
         spread = skew(Flip(at, *offsets.get(name, (0.0, 0.0))) for name, at in flips.items())
         if spread is not None:
@@ -149,3 +197,11 @@ def found(ledger: Deployments, number: int) -> Deployment:
     if deployment is None:
         raise UsageError(f"there is no deployment {number}", remedy="see: lockstep history")
     return deployment
+
+
+def max_drained(snapshot: Mapping[str, object]) -> int:
+    """How many of the fleet's frontends may be out of rotation for a deployment to go on: 0 where it must abort."""
+    policy = snapshot.get("policy")
+    if not isinstance(policy, Mapping) or policy.get("unreachable") != Unreachable.DRAIN:
+        return 0
+    return int(policy.get("max_drained", 0))

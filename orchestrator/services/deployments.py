@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from inventory.model import Fleet, MountedApp
@@ -14,6 +14,7 @@ from orchestrator.domain.errors import ConflictError, LockstepError, Problem, Us
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Clock, Deployments, Dispatch, Ledger
 from orchestrator.services.coordinator import found
+from orchestrator.services.rotation import known_frontend, present_rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,34 @@ class Deploying:
         """Plan a deployment of what the fleet served at `epoch`, or before the present one; and have it coordinated."""
         return self._start(self.plan_rollback(fleet, epoch, schedule, actor))
 
+    def readmit(self, fleet: Fleet, frontends: Sequence[str], actor: str) -> Deployment:
+        """Have drained or new frontends brought to what the fleet serves, proven, and back into rotation.
+
+        Raises:
+            UsageError: The fleet has no such frontend, or serves nothing yet.
+            ConflictError: One of them is in rotation.
+        """
+        present = last_committed(self.ledger, fleet.key)
+        if present is None:
+            raise UsageError(
+                f"{fleet.key} serves nothing yet",
+                remedy=f"all of its frontends are in the first deployment: lockstep deploy {fleet.key} APP=VERSION",
+            )
+        readmits = {name: self._to_readmit(fleet, name, actor) for name in dict.fromkeys(frontends)}
+        placements = present.plan.placements
+        plan = self._whole(fleet, Kind.READMIT, {}, placements, Schedule(), actor, tuple(readmits))
+        return self._start(replace(plan, readmits=readmits))
+
+    def _to_readmit(self, fleet: Fleet, name: str, actor: str) -> int:
+        """The drain that is to end. A new frontend gets one first, so that it is let in by the same way."""
+        known_frontend(fleet, name)
+        standing = next((drain for drain in self.ledger.drains(fleet.key) if drain.frontend == name), None)
+        if standing is not None:
+            return standing.number
+        if name not in present_rotation(self.ledger, fleet).new:
+            raise ConflictError(f"{name} is in rotation already", remedy=f"see: lockstep status {fleet.key}")
+        return self.ledger.add_drain(fleet.key, name, fleet.model_dump(mode="json"), actor, "new").number
+
     def plan(self, fleet: Fleet, changes: Mapping[str, str], schedule: Schedule, actor: str) -> Plan:
         """What a deployment would be. Changes nothing. `UsageError` for apps or versions that do not exist."""
         mounted = {app.name: app for app in fleet.apps}
@@ -52,7 +81,8 @@ class Deploying:
         for placement in () if present is None else present.plan.placements:
             if placement.app in mounted:
                 placements.setdefault(placement.app, _moved(placement, mounted[placement.app]))
-        return self._whole(fleet, Kind.DEPLOY, changes, tuple(sorted(placements.values())), schedule, actor)
+        everybody = self._in_rotation(fleet)
+        return self._whole(fleet, Kind.DEPLOY, changes, tuple(sorted(placements.values())), schedule, actor, everybody)
 
     def plan_rollback(self, fleet: Fleet, epoch: int | None, schedule: Schedule, actor: str) -> Plan:
         """What a rollback would be. Changes nothing. `UsageError` where there is nothing to go back to."""
@@ -70,7 +100,7 @@ class Deploying:
         mounted = {app.name: app for app in fleet.apps}
         placements = tuple(sorted(_moved(p, mounted[p.app]) for p in target.plan.placements if p.app in mounted))
         changes = {p.app: p.version for p in placements}
-        return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor)
+        return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, self._in_rotation(fleet))
 
     def proceed(self, number: int) -> Deployment:
         """Let a held deployment go on, or carry on one whose outcome is open. `ConflictError` where it has ended."""
@@ -121,6 +151,16 @@ class Deploying:
             raise LockstepError(**problem) from error
         return deployment
 
+    def _in_rotation(self, fleet: Fleet) -> tuple[str, ...]:
+        serving = present_rotation(self.ledger, fleet).serving
+        if not serving:
+            raise UsageError(
+                f"no frontend of {fleet.key} is in rotation",
+                expected="at least one",
+                remedy=f"bring one in first: lockstep readmit {fleet.key} FRONTEND",
+            )
+        return serving
+
     def _placement(self, app: MountedApp, version: str) -> Placement:
         record = self.ledger.release(app.name, version)
         if record is None:
@@ -141,6 +181,7 @@ class Deploying:
         placements: tuple[Placement, ...],
         schedule: Schedule,
         actor: str,
+        frontends: tuple[str, ...],
     ) -> Plan:
         """The plan, after a look at its layout: what can't lie on a frontend is refused before anything is sent."""
         if not placements:
@@ -154,7 +195,7 @@ class Deploying:
             kind=kind,
             changes=dict(changes),
             placements=placements,
-            frontends=tuple(frontend.name for frontend in fleet.frontends),
+            frontends=frontends,
             snapshot=fleet.model_dump(mode="json"),
             actor=actor,
             hold=hold,

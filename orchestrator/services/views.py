@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from inventory.model import Fleet
 from orchestrator.domain.deployment import Deployment, Report
+from orchestrator.domain.rotation import Drain
 from orchestrator.ports import Ledger
 from orchestrator.services.deployments import last_committed
+from orchestrator.services.rotation import present_rotation
 
 View = dict[str, Any]
 
@@ -60,18 +63,40 @@ def deployment_with_reports(deployment: Deployment, reports: Sequence[Report]) -
     }
 
 
-def fleet_view(ledger: Ledger, fleet: str) -> View:
-    """What the ledger says that the fleet serves, and what is under way."""
-    present = last_committed(ledger, fleet)
-    under_way = ledger.open_deployment(fleet)
+def drain_view(drain: Drain) -> View:
+    """One drain."""
+    return {
+        "number": drain.number,
+        "fleet": drain.fleet,
+        "frontend": drain.frontend,
+        "actor": drain.actor,
+        "reason": drain.reason,
+        "created_at": _time(drain.created_at),
+        "confirmed": drain.confirmed,
+        "confirmed_at": _time(drain.confirmed_at),
+        "by": drain.by,
+        "problem": dict(drain.problem),
+    }
+
+
+def fleet_view(ledger: Ledger, fleet: Fleet) -> View:
+    """What the ledger says that the fleet serves, who is in rotation, and what is under way."""
+    present = last_committed(ledger, fleet.key)
+    under_way = ledger.open_deployment(fleet.key)
+    rotation = present_rotation(ledger, fleet)
     apps: Mapping[str, str] = {} if present is None else {p.app: p.version for p in present.plan.placements}
     return {
-        "fleet": fleet,
+        "fleet": fleet.key,
         "epoch": None if present is None else present.epoch,
         "activation": None if present is None else str(present.name),
         "apps": dict(apps),
         "since": None if present is None else _time(present.decided_at),
         "open": None if under_way is None else deployment_view(under_way),
+        "rotation": {
+            "serving": list(rotation.serving),
+            "drained": {drain.frontend: drain_view(drain) for drain in ledger.drains(fleet.key)},
+            "new": list(rotation.new),
+        },
     }
 
 

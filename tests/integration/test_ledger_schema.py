@@ -25,7 +25,7 @@ from orchestrator.domain.deployment import Decision, Kind, Outcome, State, Step
 from orchestrator.domain.errors import LockstepError
 from tests.integration.ledgers import Ticks, plan, standing
 
-TABLES = ("releases", "deployments", "reports")
+TABLES = ("releases", "deployments", "drains", "reports")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def empty_engine(ledger_url: str) -> Iterator[Engine]:
 
 
 def schema(connection: Connection) -> str:
-    """All that the database tells of the three tables, as JSON."""
+    """All that the database tells of the tables, as JSON."""
 
     def by_name(constraint: Any) -> str:
         return str(constraint["name"])

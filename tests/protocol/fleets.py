@@ -7,7 +7,7 @@ from collections.abc import Callable
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Deployment
 from orchestrator.ports import Deployments
-from orchestrator.services.coordinator import Coordinator
+from orchestrator.services.coordinator import Coordinator, Inbox
 from tests.protocol.simulation.fleet import Fate, SimulatedFleet, at_once, obeyed
 from tests.protocol.simulation.frontend import SimulatedFrontend
 from tests.protocol.simulation.plans import names, plan
@@ -35,7 +35,7 @@ class Site:
     ) -> Deployment:
         """Have the newest deployment coordinated until it rests."""
         self.fleet = SimulatedFleet(self.ledger, self.row, self.frontends, fate, post)
-        Coordinator(self.ledger, self.fleet, self.number, look_seconds=0.01).run()
+        Coordinator(self.ledger, self.fleet, self.number, inbox=Inbox(0.01)).run()
         return self.row
 
     @property

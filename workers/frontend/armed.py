@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from orchestrator.domain.errors import UnansweredError
 from workers.frontend.answers import printable
 from workers.frontend.commands import Arm
-from workers.frontend.steps import Detail, Job, Steps
+from workers.frontend.job import Job
+from workers.frontend.steps import Detail, Steps
 from workers.frontend.transport import Conversation, Session
 
 #: How long an armed frontend waits, beyond the time that the others have to arm, before it stands down by itself.

@@ -138,6 +138,10 @@ class Served:
             found = answer.activation if answer.activation else str(answer)
             raise self._differs("serves another activation", str(activation.name), found)
 
+    def drained(self) -> bool:
+        """Whether its own health answer keeps it out of rotation."""
+        return self._get("/-/lockstep/health", None).status != httpx.codes.OK
+
     def _get(self, url: str, pin: ActivationName | None, accept: str = "*/*") -> Answer:
         headers = {"Accept": accept} if pin is None else {"Accept": accept, "Cookie": f"{COOKIE}={pin}"}
         digest, size = hashlib.sha256(), 0

@@ -3,54 +3,31 @@
 from __future__ import annotations
 
 import io
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-from inventory.model import Fleet, Frontend
-from orchestrator.domain.deployment import Deployment
+from orchestrator.domain.activation import NOTHING, ActivationName
+from orchestrator.domain.deployment import Step
 from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
-from orchestrator.domain.layout import Layout, Tree
-from orchestrator.domain.release import Manifest
+from orchestrator.domain.layout import Layout
 from orchestrator.ports import Artifacts
 from workers.distribution.packs import PackShelf, chunks, link_pack
-from workers.frontend.answers import ScriptRefusedError, printable
-from workers.frontend.commands import (
-    Activate,
-    Assemble,
-    Disarm,
-    Discard,
-    Init,
-    Install,
-    Listing,
-    Missing,
-    Probe,
-    Probed,
-    Receive,
-    Verify,
-)
+from workers.frontend.answers import ScriptRefusedError
+from workers.frontend.commands import Activate, Assemble, Disarm, Missing, Probed, Prune, Receive
 from workers.frontend.connections import Connections
-from workers.frontend.script import script, script_sha256
+from workers.frontend.disk import check_disk
+from workers.frontend.job import Held, Job
+from workers.frontend.readiness import probe, ready
 from workers.frontend.serving import Served, expectations
-from workers.frontend.transport import Session
+from workers.frontend.transport import SHORT_SECONDS, Session
+from workers.rotation import take_out
 
-#: For commands that neither hash nor move content, in seconds.
-SHORT_SECONDS = 30.0
+#: While objects arrive, they lie on the frontend's disk twice: as a pack and unpacked. Beyond that, in bytes.
+SPARE_BYTES = 4 << 20
 
 Detail = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One frontend of one deployment. Manifests by digest; `previous` by app, as committed before."""
-
-    deployment: Deployment
-    fleet: Fleet
-    frontend: Frontend
-    layout: Layout
-    manifests: Mapping[str, Manifest]
-    previous: Mapping[str, Manifest]
 
 
 class Steps:
@@ -61,49 +38,63 @@ class Steps:
         self._shelf = shelf
         self._artifacts = artifacts
 
+    def do(self, step: Step, job: Job) -> Detail:
+        """The steps that any worker can do."""
+        return self.stage(job) if step is Step.STAGE else self.verify(job)
+
     def session(self, job: Job) -> Session:
         """The open connection of this job."""
         return self._connections.session(job.deployment.id, job.frontend)
 
     def stage(self, job: Job) -> Detail:
-        """Bring what the frontend lacks and build the activation beside what it serves."""
+        """Bring what the frontend lacks and build the activation beside what it serves.
+
+        A frontend that comes back is drained first, gets what the others still hold for clients of earlier
+        activations, and is switched to what the fleet serves: nobody is led to it yet.
+        """
         began = time.monotonic()
-        session, root, name = self.session(job), job.frontend.root, job.deployment.name
-        limit = job.fleet.policy.stage_seconds
-        clock = _ready(session, root)
-        wanted = "".join(f"{sha}\n" for sha in job.layout.objects()).encode()
-        missing = session.ask(Missing(root), stdin=[wanted], limit=limit)
-        sent = 0
-        if missing:
-            with self._shelf.pack(missing, self._opener(job.layout)) as pack:
-                size = pack.seek(0, io.SEEK_END)
-                pack.seek(0)
-                session.ask(Receive(root, name), stdin=chunks(pack), limit=limit)
-                sent += size
-        links = link_pack(job.layout)
-        session.ask(Assemble(root, name), stdin=[links], limit=limit)
+        session = self.session(job)
+        found = ready(session)
+        sent: list[tuple[int, int]] = []
+        if job.readmits:
+            self._take_out(job)
+            sent += [self._bring(job, session, held, found.probed) for held in job.to_bring(found.probed)]
+            # Where it is at this epoch's fence already, nothing new can be staged for it before it serves it.
+            first = found.probed.fence >= job.deployment.epoch
+            if first:
+                self.activate(job)
+            sent.append(self._bring(job, session, job.prepared.own, found.probed))
+            if not first:
+                self.activate(job)
+        else:
+            sent.append(self._bring(job, session, job.prepared.own, found.probed))
         return {
-            "objects": len(missing),
-            "bytes": sent + len(links),
+            "objects": sum(objects for objects, _ in sent),
+            "bytes": sum(size for _, size in sent),
             "seconds": round(time.monotonic() - began, 3),
             "connections": self._connections.opened(job.deployment.id, job.frontend.name),
-            **clock,
+            "offset": found.offset,
+            "uncertainty": found.uncertainty,
         }
 
     def verify(self, job: Job) -> Detail:
         """Hash every file on the disk, then ask for them over HTTP."""
         began = time.monotonic()
-        self._verify_disk(job)
-        name, fleet = job.deployment.name, job.fleet
+        session, name, fleet = self.session(job), job.deployment.name, job.fleet
+        # What is served can't be discarded; an activation of its epoch that nobody has can.
+        fencing = ActivationName(name.epoch, NOTHING.nonce) if job.readmits else name
+        for held in (*job.prepared.earlier, job.prepared.own):
+            check_disk(session, fencing, held, fleet.policy.verify_seconds)
         sample = None if fleet.policy.verify == "all" else fleet.policy.verify
         seed = f"{job.deployment.id}/{job.frontend.name}"
+        activation, prepared = job.deployment.activation, job.prepared
         files = 0
         with Served(fleet, job.frontend) as served:
-            digests = {p.app: served.manifest_digest(p, name) for p in job.deployment.plan.placements}
+            digests = {p.app: served.manifest_digest(p, name) for p in activation.placements}
             # Where a digest differs, the fleet's verdict says so; asking for files would only repeat it.
-            if all(digests[p.app] == p.digest for p in job.deployment.plan.placements):
-                served.check_activation(job.deployment.activation, name)
-                for _, expected in expectations(job.deployment.activation, job.manifests, job.previous, sample, seed):
+            if all(digests[p.app] == p.digest for p in activation.placements):
+                served.check_activation(activation, name)
+                for _, expected in expectations(activation, prepared.manifests, prepared.previous, sample, seed):
                     served.check(expected, name)
                     files += 1
             requests = served.requests
@@ -120,10 +111,10 @@ class Steps:
         return {"at": self.session(job).ask(command, limit=job.fleet.policy.activate_seconds)}
 
     def confirm(self, job: Job) -> Detail:
-        """What a new client is served."""
+        """What a new client is served. Then what nobody needs any more is removed: here the fleet is still held."""
         with Served(job.fleet, job.frontend) as served:
             served.check_activation(job.deployment.activation, None)
-        return {"activation": str(job.deployment.name)}
+        return {"activation": str(job.deployment.name), **({} if job.readmits else self._prune(job))}
 
     def disarm(self, job: Job) -> Detail:
         """Fence the epoch and remove the activation; nothing to do where there is no tree yet."""
@@ -134,6 +125,30 @@ class Steps:
                 raise
         return {}
 
+    # ── below ──
+
+    def _take_out(self, job: Job) -> None:
+        """It is out of rotation before it is changed, whatever it was when it was drained."""
+        drain = job.deployment.plan.readmits[job.frontend.name]
+        take_out(job.fleet, job.frontend, job.deployment.name, drain, lambda _: self.session(job))
+
+    def _bring(self, job: Job, session: Session, held: Held, probed: Probed) -> tuple[int, int]:
+        """Objects and bytes that were sent."""
+        root, limit = job.frontend.root, job.fleet.policy.stage_seconds
+        wanted = "".join(f"{sha}\n" for sha in held.layout.objects()).encode()
+        missing = session.ask(Missing(root), stdin=[wanted], limit=limit)
+        sent = 0
+        if missing:
+            _check_space(job, held.layout, missing, probed)
+            with self._shelf.pack(missing, self._opener(held.layout)) as pack:
+                size = pack.seek(0, io.SEEK_END)
+                pack.seek(0)
+                session.ask(Receive(root, held.name), stdin=chunks(pack), limit=limit)
+                sent += size
+        links = link_pack(held.layout)
+        session.ask(Assemble(root, held.name), stdin=[links], limit=limit)
+        return len(missing), sent + len(links)
+
     def _opener(self, layout: Layout) -> Callable[[str], BinaryIO]:
         def open_object(sha: str) -> BinaryIO:
             content = layout.generated.get(sha)
@@ -141,80 +156,37 @@ class Steps:
 
         return open_object
 
-    def _verify_disk(self, job: Job) -> None:
+    def _prune(self, job: Job) -> Detail:
+        """The deployment is right whether this succeeds or not: what could not be removed goes the next time."""
         session, root, name = self.session(job), job.frontend.root, job.deployment.name
-        limit = job.fleet.policy.verify_seconds
-        releases = tuple(tree.path.removeprefix("releases/") for tree in job.layout.releases)
-        found = session.ask(Verify(root, name, releases), limit=limit)
-        for tree in (job.layout.activation, *job.layout.releases):
-            if found.get(tree.path) == tree.digest():
-                continue
-            listed = session.ask(Listing(root, tree.path), limit=limit)
-            differences = list(differing(tree, listed))
-            if not differences:
-                raise UnansweredError(
-                    f"{tree.path} changed while it was verified", where=job.frontend.name, remedy="deploy again"
-                )
-            self._discard(job, session, tree, {path for path, _, _ in differences})
-            path, expected, other = differences[0]
-            more = f", and {len(differences) - 1} more entries" if len(differences) > 1 else ""
-            raise RefusedError(
-                "what lies on the disk is not what was staged",
-                where=f"{job.frontend.name}: {root}/{tree.path}/{path}",
-                expected=expected,
-                found=f"{other}{more}",
-                remedy="find out what writes below the root (only Lockstep may), then deploy again",
-            )
-
-    def _discard(self, job: Job, session: Session, tree: Tree, paths: set[str]) -> None:
-        """A changed file may be a changed object: it goes, so that the next stage sends it and rebuilds the tree."""
-        changed = {sha for path, sha in tree.files.items() if printable(path) in paths}
-        wanted = "".join(f"{sha}\n" for sha in sorted(changed)).encode()
-        session.ask(Discard(job.frontend.root, job.deployment.name), stdin=[wanted], limit=SHORT_SECONDS)
+        try:
+            found = probe(session)
+            if found is None:
+                raise UnansweredError("the frontend's state is not known", where=job.frontend.name)
+            served, never = job.to_prune(found.probed)
+            seconds = math.ceil(job.fleet.policy.keep_hours * 3600)
+            pruned = 0
+            for names, age in ((served, seconds), (never, 0)):
+                if names:
+                    pruned += session.ask(Prune(root, name, age, names), limit=SHORT_SECONDS).activations
+        except LockstepError as error:
+            return {"pruned": 0, "prune_problem": error.problem.what}
+        return {"pruned": pruned}
 
 
-def _ready(session: Session, root: str) -> dict[str, float | None]:
-    """Have the script installed and the tree made; returns the frontend's clock against this machine's."""
-    probed, clock = _probe(session, root)
-    if probed is None or probed.script != script_sha256():
-        session.ask(Install(root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
-        session.ask(Init(root), limit=SHORT_SECONDS)
-        probed, clock = _probe(session, root)
-    if probed is None or probed.script != script_sha256():
-        raise UnansweredError("the frontend's script is not the one that was installed", where=session.frontend.name)
-    return clock
-
-
-def _probe(session: Session, root: str) -> tuple[Probed | None, dict[str, float | None]]:
-    began = time.time()
-    try:
-        probed = session.ask(Probe(root), limit=SHORT_SECONDS)
-    except (ScriptRefusedError, UnansweredError):
-        # No script, no tree, or those of a version whose answers this one can't read: they are put in place.
-        if not session.alive:
-            raise
-        return None, {}
-    ended = time.time()
-    if not probed.clock:
-        return probed, {"offset": None, "uncertainty": None}
-    offset = probed.clock - (began + ended) / 2
-    return probed, {"offset": round(offset, 6), "uncertainty": round((ended - began) / 2, 6)}
-
-
-def differing(tree: Tree, listed: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Where a listing differs from what it should be: path, expected, found."""
-    expected, found = ({line.split(" ", 2)[2]: line for line in lines} for lines in (tree.listing(), listed))
-    for path in sorted(expected.keys() | found.keys()):
-        if expected.get(path) != found.get(path):
-            yield printable(path), _entry(expected.get(path)), _entry(found.get(path))
-
-
-def _entry(line: str | None) -> str:
-    if line is None:
-        return "nothing"
-    kind, value, _ = line.split(" ", 2)
-    kinds = {"f": f"a file of SHA-256 {value}", "l": f"a link to {value}"}
-    return printable(kinds.get(kind, "something that is neither a file nor a link"))
+def _check_space(job: Job, layout: Layout, missing: list[str], probed: Probed) -> None:
+    """`RefusedError` before anything is sent, where it could not be held."""
+    generated = {sha: len(content) for sha, content in layout.generated.items()}
+    sizes = {**job.prepared.sizes, **generated}
+    needed = 2 * sum(sizes[sha] for sha in missing) + SPARE_BYTES
+    if probed.free < needed:
+        raise RefusedError(
+            "too little space on the disk",
+            where=f"{job.frontend.name}: {job.frontend.root}",
+            expected=f"{needed} bytes free, for {len(missing)} new objects",
+            found=f"{probed.free} bytes free",
+            remedy="free space there, or keep fewer releases (policy: keep, keep_hours), then deploy again",
+        )
 
 
 def problem_of(error: Exception, frontend: str) -> Mapping[str, str]:

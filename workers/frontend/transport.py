@@ -25,6 +25,8 @@ from workers.frontend.answers import LONGEST_ANSWER, printable
 from workers.frontend.commands import shell_line
 
 CONNECT_SECONDS = 10.0
+#: For commands that neither hash nor move content, in seconds.
+SHORT_SECONDS = 30.0
 KEEPALIVE_SECONDS = 15
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 STDERR_MOST = 4096

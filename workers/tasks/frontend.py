@@ -6,10 +6,11 @@ import structlog
 
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Step
+from orchestrator.ports import Deployments, work_on
 from orchestrator.services.coordinator import found
 from workers.bootstrap import Workshop
 from workers.fleet import attempt
-from workers.frontend.steps import Detail, Job
+from workers.tasks.deployment import held
 
 log = structlog.get_logger()
 
@@ -25,14 +26,17 @@ def verify(workshop: Workshop, number: int, frontend: str, asking: int) -> None:
 
 
 def _do(workshop: Workshop, number: int, ask: Ask) -> None:
-    def act() -> Detail:
-        job: Job = workshop.job(number, ask.frontend)
-        return workshop.steps.stage(job) if ask.step is Step.STAGE else workshop.steps.verify(job)
-
     ledger = workshop.lockstep.ledger
-    with structlog.contextvars.bound_contextvars(deployment=number, frontend=ask.frontend):
-        if found(ledger, number).decision is not None:
-            # A message that comes late, or twice: nobody waits for this step any more, and it must change nothing.
-            log.info("too late", step=str(ask.step))
+    bound = structlog.contextvars.bound_contextvars(deployment=number, frontend=ask.frontend)
+    # The lease tells the coordinator that somebody works on it: when it is gone without a report, it asks another.
+    with bound, held(workshop, work_on(number, ask)) as working:
+        if working is None or found(ledger, number).decision is not None or _reported(ledger, number, ask):
+            # A message that comes late, or twice: nobody waits for it any more, or somebody does it, or has done it.
+            log.info("nothing to do", step=str(ask.step))
             return
-        ledger.record(number, [attempt(ask, act)])
+        ledger.record(number, [attempt(ask, lambda: workshop.do(number, ask))])
+
+
+def _reported(ledger: Deployments, number: int, ask: Ask) -> bool:
+    asking = (ask.frontend, ask.step, ask.attempt)
+    return any((r.frontend, r.step, r.attempt) == asking for _, r in ledger.reports(number))

@@ -6,12 +6,13 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, insert, literal, select, update
 
 from orchestrator.adapters.ledger.database import Database
 from orchestrator.adapters.ledger.failures import DuplicateError
 from orchestrator.adapters.ledger.rows import (
     deployment_of,
+    drain_of,
     placements_of,
     plan_columns,
     release_columns,
@@ -20,12 +21,13 @@ from orchestrator.adapters.ledger.rows import (
     report_of,
     trouble_column,
 )
-from orchestrator.adapters.ledger.tables import deployments, releases, reports
-from orchestrator.domain.activation import ActivationName
+from orchestrator.adapters.ledger.tables import UtcDateTime, deployments, drains, releases, reports
+from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import (
     MOVES,
     Decision,
     Deployment,
+    Kind,
     Plan,
     Report,
     State,
@@ -34,6 +36,7 @@ from orchestrator.domain.deployment import (
     may_decide,
 )
 from orchestrator.domain.errors import ConflictError, UsageError
+from orchestrator.domain.rotation import Drain
 from orchestrator.ports import Clock, ReleaseRecord
 
 #: The largest number that the databases can hold.
@@ -95,11 +98,12 @@ class SqlLedger:
         """One transaction: nothing open, the next epoch, the row. The database's unique indexes guard both.
 
         Raises `ConflictError` while another deployment of the fleet is open, and where the releases of apps that
-        `plan.changes` does not name are not those that were committed last.
+        `plan.changes` does not name are not those that were committed last. A readmission's name is that of what the
+        fleet serves.
         """
         try:
             with self._database.writing() as connection:
-                name = ActivationName(_last_epoch(connection, plan.fleet) + 1, self._nonce())
+                name = self._new_name(connection, plan)
                 columns = plan_columns(plan, name, self._clock())
                 number = connection.scalar(insert(deployments).values(columns).returning(deployments.c.id))
                 # With this row in place no other deployment of the fleet is open, and none can be before the end of
@@ -108,6 +112,15 @@ class SqlLedger:
                 return deployment_of(connection.execute(_one(number)).mappings().one())
         except DuplicateError as error:
             raise _held(plan.fleet, self.open_deployment(plan.fleet)) from error
+
+    def _new_name(self, connection: Connection, plan: Plan) -> ActivationName:
+        if plan.kind is not Kind.READMIT:
+            return ActivationName(_newest(connection, plan.fleet).epoch + 1, self._nonce())
+        last = _committed(select(deployments.c.epoch, deployments.c.nonce), plan.fleet).limit(1)
+        row = connection.execute(last).one_or_none()
+        if row is None:
+            raise ConflictError(f"{plan.fleet} serves nothing yet", remedy="deploy to it first")
+        return ActivationName(*row)
 
     def deployment(self, number: int) -> Deployment | None:
         """One deployment, or None."""
@@ -125,6 +138,11 @@ class SqlLedger:
         query = _committed(select(deployments), fleet).limit(limit)
         return self._deployments(query if before is None else query.where(deployments.c.epoch < before))
 
+    def readmissions(self, fleet: str, epoch: int) -> list[Deployment]:
+        """The readmissions to what the fleet serves at `epoch`, newest first."""
+        mine = (deployments.c.fleet == fleet, deployments.c.epoch == epoch, deployments.c.kind == Kind.READMIT.value)
+        return self._deployments(select(deployments).where(*mine).order_by(deployments.c.id.desc()))
+
     def history(self, fleet: str | None, limit: int) -> list[Deployment]:
         """Deployments of a fleet, or of all, newest first."""
         query = select(deployments).order_by(deployments.c.id.desc()).limit(limit)
@@ -141,9 +159,17 @@ class SqlLedger:
         values: dict[str, Any] = {"state": after.value}
         if after.ended:
             values["ended_at"] = self._clock()
-        if after is State.DONE:
-            values["troubles"] = []
-        return self._compare_and_set(number, [deployments.c.state == before.value], values)
+        if after is not State.DONE:
+            return self._compare_and_set(number, [deployments.c.state == before.value], values)
+        with self._database.writing() as connection:
+            guards = [deployments.c.id == number, deployments.c.state == before.value]
+            done = update(deployments).where(*guards).values(**values, troubles=[])
+            moved = connection.execute(done).rowcount == 1
+            ends = _standing(connection, number, deployments.c.readmits)
+            if moved and ends:
+                lifted = drains.c.id.in_(ends.values()), drains.c.lifted_at.is_(None)
+                connection.execute(update(drains).where(*lifted).values(lifted_at=self._clock()))
+            return State(_standing(connection, number, deployments.c.state)), moved
 
     def prepare(self, number: int) -> tuple[State, bool]:
         """To prepared or arming, as the row's hold says at the moment of the write."""
@@ -202,7 +228,62 @@ class SqlLedger:
         with self._database.reading() as connection:
             return [(row["id"], report_of(row)) for row in connection.execute(query).mappings()]
 
+    # ── rotation ──
+
+    def drains(self, fleet: str | None = None) -> list[Drain]:
+        """The drains that are not lifted, oldest first."""
+        query = select(drains).where(drains.c.lifted_at.is_(None)).order_by(drains.c.id)
+        return self._drains(query if fleet is None else query.where(drains.c.fleet == fleet))
+
+    def drain(self, number: int) -> Drain | None:
+        """One drain, lifted or not, or None."""
+        found = self._drains(select(drains).where(drains.c.id == number)) if 0 < number <= MAX_NUMBER else []
+        return found[0] if found else None
+
+    def add_drain(
+        self, fleet: str, frontend: str, snapshot: Mapping[str, Any], actor: str, reason: str, *, anew: bool = False
+    ) -> Drain:
+        """The drain that stands, or a new one; with `anew` always a new one."""
+        standing = (drains.c.fleet == fleet, drains.c.frontend == frontend, drains.c.lifted_at.is_(None))
+        with self._database.writing() as connection:
+            if anew:
+                connection.execute(update(drains).where(*standing).values(lifted_at=self._clock()))
+            row = connection.execute(select(drains).where(*standing)).mappings().one_or_none()
+            if row is not None:
+                return drain_of(row)
+            name = _newest(connection, fleet)
+            columns = {
+                "fleet": fleet,
+                "frontend": frontend,
+                "epoch": name.epoch,
+                "nonce": name.nonce,
+                "actor": actor,
+                "reason": reason[:1000],
+                "snapshot": dict(snapshot),
+                "created_at": self._clock(),
+                "confirmed_by": "",
+                "problem": {},
+            }
+            return drain_of(connection.execute(insert(drains).values(columns).returning(drains)).mappings().one())
+
+    def confirm_drain(self, number: int, by: str) -> None:
+        """Out of rotation; the first confirmation's time stays."""
+        now = func.coalesce(drains.c.confirmed_at, literal(self._clock(), UtcDateTime()))
+        self._change_drain(number, {"confirmed_by": by[:1000], "confirmed_at": now, "problem": {}})
+
+    def doubt_drain(self, number: int, problem: Mapping[str, str]) -> None:
+        """Why nobody could confirm it."""
+        self._change_drain(number, {"problem": dict(problem)})
+
     # ── below ──
+
+    def _drains(self, query: Select[Any]) -> list[Drain]:
+        with self._database.reading() as connection:
+            return [drain_of(row) for row in connection.execute(query).mappings()]
+
+    def _change_drain(self, number: int, values: Mapping[str, Any]) -> None:
+        with self._database.writing() as connection:
+            connection.execute(update(drains).where(drains.c.id == number, drains.c.lifted_at.is_(None)).values(values))
 
     def _compare_and_set(
         self, number: int, guards: Sequence[ColumnElement[bool]], values: Mapping[str, Any]
@@ -226,12 +307,19 @@ def _one(number: int | None) -> Select[Any]:
 
 
 def _committed(query: Select[Any], fleet: str) -> Select[Any]:
-    mine = query.where(deployments.c.fleet == fleet, deployments.c.decision == Decision.COMMIT.value)
+    mine = query.where(
+        deployments.c.fleet == fleet,
+        deployments.c.decision == Decision.COMMIT.value,
+        deployments.c.kind != Kind.READMIT.value,
+    )
     return mine.order_by(deployments.c.epoch.desc())
 
 
-def _last_epoch(connection: Connection, fleet: str) -> int:
-    return connection.scalar(select(func.max(deployments.c.epoch)).where(deployments.c.fleet == fleet)) or 0
+def _newest(connection: Connection, fleet: str) -> ActivationName:
+    """The activation of the fleet's newest deployment, whatever became of it."""
+    query = select(deployments.c.epoch, deployments.c.nonce).where(deployments.c.fleet == fleet)
+    row = connection.execute(query.order_by(deployments.c.epoch.desc()).limit(1)).one_or_none()
+    return NOTHING if row is None else ActivationName(*row)
 
 
 def _standing(connection: Connection, number: int, column: ColumnElement[Any]) -> Any:

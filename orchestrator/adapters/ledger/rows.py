@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping
 
 from orchestrator.domain.activation import ActivationName, Placement
 from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, Plan, Report, State, Step, Trouble
+from orchestrator.domain.rotation import Drain
 from orchestrator.ports import ReleaseRecord
 
 #: A row's columns by name.
@@ -51,6 +52,7 @@ def plan_columns(plan: Plan, name: ActivationName, now: datetime) -> Columns:
         "expires_at": plan.expires_at,
         "created_at": now,
         "troubles": [],
+        "readmits": dict(plan.readmits) or None,
     }
 
 
@@ -72,6 +74,7 @@ def deployment_of(row: RowMapping) -> Deployment:
         hold=row["hold"],
         due_at=row["due_at"],
         expires_at=row["expires_at"],
+        readmits=row["readmits"] or {},
     )
     return Deployment(
         id=row["id"],
@@ -116,4 +119,22 @@ def report_of(row: RowMapping) -> Report:
         detail=row["detail"],
         problem=row["problem"],
         at=row["at"],
+    )
+
+
+def drain_of(row: RowMapping) -> Drain:
+    """A drain from its row."""
+    return Drain(
+        number=row["id"],
+        fleet=row["fleet"],
+        frontend=row["frontend"],
+        name=ActivationName(row["epoch"], row["nonce"]),
+        actor=row["actor"],
+        reason=row["reason"],
+        snapshot=row["snapshot"],
+        created_at=row["created_at"],
+        by=row["confirmed_by"],
+        confirmed_at=row["confirmed_at"],
+        lifted_at=row["lifted_at"],
+        problem=row["problem"],
     )

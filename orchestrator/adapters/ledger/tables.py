@@ -37,7 +37,7 @@ NAMING = {
 }
 
 #: The revision of these tables: the last of the migrations.
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData(naming_convention=NAMING)
 
@@ -128,7 +128,7 @@ deployments = Table(
     Column("ended_at", UtcDateTime),
     Column("troubles", JSON, nullable=False),
     Column("skew", Float),
-    UniqueConstraint("fleet", "epoch"),
+    Column("readmits", JSON),
     CheckConstraint("epoch > 0", name="epoch"),
     CheckConstraint(DECIDED, name="decided"),
     CheckConstraint(ENDED, name="ended"),
@@ -141,6 +141,46 @@ one_open = Index(
     unique=True,
     sqlite_where=text("ended_at IS NULL"),
     postgresql_where=text("ended_at IS NULL"),
+)
+
+#: An epoch is one deployment's. Readmissions bring frontends to an epoch that was committed before.
+one_of_epoch = Index(
+    "uq_deployments_epoch",
+    deployments.c.fleet,
+    deployments.c.epoch,
+    unique=True,
+    sqlite_where=text("kind <> 'readmit'"),
+    postgresql_where=text("kind <> 'readmit'"),
+)
+
+#: Frontends out of rotation. A drain's number is its fencing token (docs/protocol.md, "Rotation").
+drains = Table(
+    "drains",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("fleet", String(127), nullable=False),
+    Column("frontend", String(63), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("nonce", String(16), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("reason", String(1000), nullable=False),
+    Column("snapshot", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("confirmed_by", String(1000), nullable=False),
+    Column("confirmed_at", UtcDateTime),
+    Column("lifted_at", UtcDateTime),
+    Column("problem", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: A frontend is out of rotation once.
+one_drain = Index(
+    "uq_drains_standing",
+    drains.c.fleet,
+    drains.c.frontend,
+    unique=True,
+    sqlite_where=text("lifted_at IS NULL"),
+    postgresql_where=text("lifted_at IS NULL"),
 )
 
 reports = Table(

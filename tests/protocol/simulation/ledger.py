@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.domain.activation import ActivationName
+from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import (
     MOVES,
     Decision,
     Deployment,
+    Kind,
     Plan,
     Report,
     State,
@@ -20,6 +21,7 @@ from orchestrator.domain.deployment import (
     may_decide,
 )
 from orchestrator.domain.errors import ConflictError, UsageError
+from orchestrator.domain.rotation import Drain
 
 #: A time of day that never goes on.
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,6 +34,7 @@ class MemoryLedger:
         self._clock = clock
         self._rows: dict[int, Deployment] = {}
         self._reports: list[tuple[int, Report]] = []
+        self._drains: dict[int, Drain] = {}
 
     # ── reading ──
 
@@ -45,8 +48,17 @@ class MemoryLedger:
 
     def committed(self, fleet: str, *, before: int | None = None, limit: int | None = None) -> list[Deployment]:
         """The fleet's committed deployments, newest epoch first: below epoch `before`, at most `limit`."""
-        rows = [row for row in self.history(fleet, len(self._rows)) if row.decision is Decision.COMMIT]
+        rows = [
+            row
+            for row in self.history(fleet, len(self._rows))
+            if row.decision is Decision.COMMIT and row.plan.kind is not Kind.READMIT
+        ]
         return [row for row in rows if before is None or row.epoch < before][:limit]
+
+    def readmissions(self, fleet: str, epoch: int) -> list[Deployment]:
+        """The readmissions to what the fleet serves at `epoch`, newest first."""
+        rows = self.history(fleet, len(self._rows))
+        return [row for row in rows if row.plan.kind is Kind.READMIT and row.epoch == epoch]
 
     def history(self, fleet: str | None, limit: int) -> list[Deployment]:
         """Deployments, newest first."""
@@ -64,8 +76,10 @@ class MemoryLedger:
         if self.open_deployment(plan.fleet) is not None:
             raise ConflictError(f"a deployment of {plan.fleet} is open")
         number = len(self._rows) + 1
-        epoch = 1 + max((row.epoch for row in self.history(plan.fleet, number)), default=0)
-        name = ActivationName(epoch, f"{number:016x}")
+        if plan.kind is Kind.READMIT:
+            name = self.committed(plan.fleet)[0].name
+        else:
+            name = ActivationName(self._newest(plan.fleet).epoch + 1, f"{number:016x}")
         self._rows[number] = Deployment(number, plan, name, State.PLANNED, None, self._clock())
         return self._rows[number]
 
@@ -78,7 +92,11 @@ class MemoryLedger:
             values["ended_at"] = self._clock()
         if after is State.DONE:
             values["troubles"] = ()
-        return self._compare_and_set(number, lambda row: row.state is before, **values)
+        state, moved = self._compare_and_set(number, lambda row: row.state is before, **values)
+        if moved and after is State.DONE:
+            for ends in self._row(number).plan.readmits.values():
+                self._change_drain(ends, lifted_at=self._clock())
+        return state, moved
 
     def prepare(self, number: int) -> tuple[State, bool]:
         """From verifying to prepared where the row says hold, else to arming."""
@@ -126,7 +144,48 @@ class MemoryLedger:
         numbered = enumerate(self._reports, 1)
         return [(sequence, report) for sequence, (of, report) in numbered if of == number and sequence > after]
 
+    # ── rotation ──
+
+    def drains(self, fleet: str | None = None) -> list[Drain]:
+        """The drains that are not lifted, oldest first."""
+        return [d for d in self._drains.values() if d.lifted_at is None and fleet in (None, d.fleet)]
+
+    def drain(self, number: int) -> Drain | None:
+        """One drain, lifted or not, or None."""
+        return self._drains.get(number)
+
+    def add_drain(
+        self, fleet: str, frontend: str, snapshot: Mapping[str, Any], actor: str, reason: str, *, anew: bool = False
+    ) -> Drain:
+        """The drain that stands, or a new one; with `anew` always a new one."""
+        for drain in self.drains(fleet):
+            if drain.frontend == frontend and not anew:
+                return drain
+            if drain.frontend == frontend:
+                self._change_drain(drain.number, lifted_at=self._clock())
+        number = len(self._drains) + 1
+        name = self._newest(fleet)
+        self._drains[number] = Drain(number, fleet, frontend, name, actor, reason, snapshot, self._clock())
+        return self._drains[number]
+
+    def confirm_drain(self, number: int, by: str) -> None:
+        """Out of rotation; the first confirmation's time stays."""
+        at = self._drains[number].confirmed_at or self._clock()
+        self._change_drain(number, by=by, confirmed_at=at, problem={})
+
+    def doubt_drain(self, number: int, problem: Mapping[str, str]) -> None:
+        """Why nobody could confirm it."""
+        self._change_drain(number, problem=dict(problem))
+
     # ── below ──
+
+    def _newest(self, fleet: str) -> ActivationName:
+        rows = [row for row in self._rows.values() if row.plan.fleet == fleet]
+        return max((row.name for row in rows), default=NOTHING)
+
+    def _change_drain(self, number: int, **values: Any) -> None:
+        if self._drains[number].lifted_at is None:
+            self._drains[number] = replace(self._drains[number], **values)
 
     def _row(self, number: int) -> Deployment:
         if number not in self._rows:
@@ -151,9 +210,11 @@ class MemoryLedger:
         twin = type(self)(self._clock)
         twin._rows = dict(self._rows)
         twin._reports = list(self._reports)
+        twin._drains = dict(self._drains)
         return twin
 
     def key(self) -> Hashable:
         """What can make a difference to anybody, as a value."""
         rows = self._rows.values()
-        return tuple((row.state, row.decision, row.plan.hold, bool(row.troubles)) for row in rows)
+        standing = tuple((row.state, row.decision, row.plan.hold, bool(row.troubles)) for row in rows)
+        return standing, tuple((d.frontend, d.confirmed, d.lifted_at) for d in self._drains.values())

@@ -96,3 +96,5 @@ def carry_out(frontend: SimulatedFrontend, activation: Activation, step: Step) -
             return frontend.confirm(activation.name)
         case Step.DISARM:
             return frontend.disarm(activation.name)
+        case Step.DRAIN | Step.READMIT:
+            raise AssertionError("no fleet of these simulations drains anybody")

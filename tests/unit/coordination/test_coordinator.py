@@ -11,7 +11,7 @@ import pytest
 from orchestrator.domain.coordination import ATTEMPTS, Ask
 from orchestrator.domain.deployment import Decision, Outcome, Report, State, Step
 from orchestrator.domain.errors import ConflictError, UnansweredError, UsageError
-from orchestrator.services.coordinator import Coordinator
+from orchestrator.services.coordinator import Coordinator, Inbox
 from tests.protocol.simulation.ledger import MOMENT, MemoryLedger
 from tests.protocol.simulation.plans import plan
 from tests.unit.coordination.rows import report
@@ -31,7 +31,7 @@ def planned(ledger: MemoryLedger, count: int = 2, *, hold: bool = False) -> int:
 
 def test_each_step_is_asked_of_all_at_once_in_the_order_of_the_protocol() -> None:
     ledger, fleet = MemoryLedger(), ScriptedFleet()
-    row = Coordinator(ledger, fleet, planned(ledger), look_seconds=FOREVER).run()
+    row = Coordinator(ledger, fleet, planned(ledger), inbox=Inbox(FOREVER)).run()
     steps = (Step.STAGE, Step.VERIFY, Step.ARM, Step.ACTIVATE, Step.CONFIRM)
     assert fleet.calls == [[(step, "a", 1), (step, "b", 1)] for step in steps]
     assert row.state is State.DONE
@@ -40,7 +40,7 @@ def test_each_step_is_asked_of_all_at_once_in_the_order_of_the_protocol() -> Non
 def test_the_word_goes_out_right_after_the_decision() -> None:
     ledger = WatchedLedger()
     fleet = ScriptedFleet(calls=ledger.calls)
-    Coordinator(ledger, fleet, planned(ledger, 1), look_seconds=FOREVER).run()
+    Coordinator(ledger, fleet, planned(ledger, 1), inbox=Inbox(FOREVER)).run()
     decided = ledger.calls.index(Decision.COMMIT)
     assert ledger.calls[decided - 1 : decided + 2] == [[(Step.ARM, "a", 1)], Decision.COMMIT, [(Step.ACTIVATE, "a", 1)]]
 
@@ -53,7 +53,7 @@ def test_answers_may_come_from_any_thread() -> None:
 
     ledger = MemoryLedger()
     with ThreadPoolExecutor(3) as pool:
-        row = Coordinator(ledger, Threaded(), planned(ledger, 3), look_seconds=BOUND).run()
+        row = Coordinator(ledger, Threaded(), planned(ledger, 3), inbox=Inbox(BOUND)).run()
     assert row.state is State.DONE
     assert len(ledger.reports(row.id)) == 5 * 3
 
@@ -72,7 +72,7 @@ def test_every_report_is_recorded_once_whoever_records_it() -> None:
         ledger.record(number, [accepted(ask)])
         return replace(accepted(ask), at=MOMENT)
 
-    Coordinator(ledger, ScriptedFleet(answer), number, look_seconds=FOREVER).run()
+    Coordinator(ledger, ScriptedFleet(answer), number, inbox=Inbox(FOREVER)).run()
     recorded = [(report.step, report.frontend, report.attempt) for _, report in ledger.reports(number)]
     steps = (Step.STAGE, Step.VERIFY, Step.ARM, Step.ACTIVATE, Step.CONFIRM)
     assert recorded == [(step, name, 1) for step in steps for name in "ab"]
@@ -81,7 +81,7 @@ def test_every_report_is_recorded_once_whoever_records_it() -> None:
 def test_every_attempt_is_recorded() -> None:
     ledger = MemoryLedger()
     fleet = ScriptedFleet(lambda ask: failing(ask) if ask.step is Step.ACTIVATE else accepted(ask))
-    row = Coordinator(ledger, fleet, planned(ledger, 1), look_seconds=FOREVER).run()
+    row = Coordinator(ledger, fleet, planned(ledger, 1), inbox=Inbox(FOREVER)).run()
     attempts = [report.attempt for _, report in ledger.reports(row.id) if report.step is Step.ACTIVATE]
     assert attempts == list(range(1, ATTEMPTS + 1))
     assert [(trouble.step, trouble.frontend) for trouble in row.troubles] == [(Step.ACTIVATE, "a")]
@@ -96,7 +96,7 @@ def test_an_answer_is_recorded_before_it_leads_on() -> None:
         known.append(len(ledger.reports(number)))
         return accepted(ask)
 
-    Coordinator(ledger, ScriptedFleet(answer), number, look_seconds=FOREVER).run()
+    Coordinator(ledger, ScriptedFleet(answer), number, inbox=Inbox(FOREVER)).run()
     assert known == [0, 1, 2, 3, 4]
 
 
@@ -131,7 +131,7 @@ def test_the_skew_is_between_the_first_and_the_last_flip_if_all_are_known(
     offsets: Mapping[str, tuple[float, float] | None], flips: Mapping[str, float | None], skew: float | None
 ) -> None:
     ledger = MemoryLedger()
-    row = Coordinator(ledger, flipping(offsets, flips), planned(ledger, len(flips)), look_seconds=FOREVER).run()
+    row = Coordinator(ledger, flipping(offsets, flips), planned(ledger, len(flips)), inbox=Inbox(FOREVER)).run()
     assert (row.state, row.skew) == (State.DONE, skew)
 
 
@@ -144,8 +144,8 @@ def test_a_flip_that_an_earlier_coordinator_heard_of_counts() -> None:
             return failing(ask)
         return report(ask.frontend, ask.step, detail={"at": 100.0}) if ask.step is Step.ACTIVATE else accepted(ask)
 
-    Coordinator(ledger, ScriptedFleet(first), number, look_seconds=FOREVER).run()
-    row = Coordinator(ledger, flipping({}, {"a": None, "b": 130.0}), number, look_seconds=FOREVER).run()
+    Coordinator(ledger, ScriptedFleet(first), number, inbox=Inbox(FOREVER)).run()
+    row = Coordinator(ledger, flipping({}, {"a": None, "b": 130.0}), number, inbox=Inbox(FOREVER)).run()
     assert (row.state, row.skew) == (State.DONE, 30.0)
 
 
@@ -160,7 +160,7 @@ def test_refused_activations_have_no_flip() -> None:
         flipped = 100.0 if ask.frontend == "a" else None
         return report(ask.frontend, ask.step, attempt=ask.attempt, detail={"at": flipped})
 
-    row = Coordinator(ledger, ScriptedFleet(answer), planned(ledger), look_seconds=FOREVER).run()
+    row = Coordinator(ledger, ScriptedFleet(answer), planned(ledger), inbox=Inbox(FOREVER)).run()
     assert (row.state, row.skew) == (State.DONE, None)
 
 
@@ -170,7 +170,7 @@ def test_refused_activations_have_no_flip() -> None:
 @pytest.mark.parametrize("hold", [False, True])
 def test_the_fleet_is_closed_at_rest(hold: bool) -> None:
     ledger, fleet = MemoryLedger(), ScriptedFleet()
-    row = Coordinator(ledger, fleet, planned(ledger, hold=hold), look_seconds=FOREVER).run()
+    row = Coordinator(ledger, fleet, planned(ledger, hold=hold), inbox=Inbox(FOREVER)).run()
     assert row.state is (State.PREPARED if hold else State.DONE)
     assert fleet.closed == 1
 
@@ -184,7 +184,7 @@ def test_the_fleet_is_closed_when_asking_fails(step: Step) -> None:
 
     ledger, fleet = MemoryLedger(), ScriptedFleet(answer)
     with pytest.raises(KeyboardInterrupt):
-        Coordinator(ledger, fleet, planned(ledger), look_seconds=FOREVER).run()
+        Coordinator(ledger, fleet, planned(ledger), inbox=Inbox(FOREVER)).run()
     assert fleet.closed == 1
 
 
@@ -226,7 +226,7 @@ class FailingLedger(MemoryLedger):
 def test_the_fleet_is_closed_when_the_ledger_fails_and_the_error_is_told(write: str, error: Exception) -> None:
     ledger, fleet = FailingLedger(error, write), flipping({}, {"a": 1.0, "b": 2.0})
     with pytest.raises(type(error)):
-        Coordinator(ledger, fleet, planned(ledger), look_seconds=FOREVER).run()
+        Coordinator(ledger, fleet, planned(ledger), inbox=Inbox(FOREVER)).run()
     assert fleet.closed == 1
 
 
@@ -248,7 +248,7 @@ def test_an_abort_is_noticed_while_nobody_answers(silent: Step) -> None:
 
     ledger, fleet = MemoryLedger(), ScriptedFleet(answer)
     number = planned(ledger)
-    row = Coordinator(ledger, fleet, number, look_seconds=0.001).run()
+    row = Coordinator(ledger, fleet, number, inbox=Inbox(0.001)).run()
     assert (row.state, fleet.calls[-1]) == (State.ABORTED, [(Step.DISARM, "a", 1), (Step.DISARM, "b", 1)])
 
 
@@ -259,7 +259,7 @@ def test_while_nobody_answers_it_looks_again_and_again() -> None:
 
     ledger = WatchedLedger(abort_later)
     fleet = ScriptedFleet(lambda ask: accepted(ask) if ask.step is Step.DISARM else None)
-    assert Coordinator(ledger, fleet, planned(ledger), look_seconds=0.001).run().state is State.ABORTED
+    assert Coordinator(ledger, fleet, planned(ledger), inbox=Inbox(0.001)).run().state is State.ABORTED
 
 
 def test_a_commit_that_is_noticed_twice_says_the_word_once() -> None:
@@ -280,7 +280,7 @@ def test_a_commit_that_is_noticed_twice_says_the_word_once() -> None:
 
     ledger, fleet = WatchedLedger(at_reading), Late()
     with ThreadPoolExecutor(1) as pool:
-        row = Coordinator(ledger, fleet, planned(ledger), look_seconds=0.001).run()
+        row = Coordinator(ledger, fleet, planned(ledger), inbox=Inbox(0.001)).run()
     assert (row.state, fleet.calls.count("word")) == (State.DONE, 1)
 
 
@@ -310,6 +310,6 @@ def test_it_sleeps_until_somebody_answers() -> None:
 
     ledger = WatchedLedger(at_reading)
     with ThreadPoolExecutor(1) as pool:
-        row = Coordinator(ledger, Late(), planned(ledger), look_seconds=BOUND).run()
+        row = Coordinator(ledger, Late(), planned(ledger), inbox=Inbox(BOUND)).run()
     assert row.state is State.DONE
     assert not looked_too_soon.is_set()

@@ -32,6 +32,11 @@ environments:
         host: app.example.com
         url: https://app.example.com
         policy: {{unreachable: drain, max_drained: 1, verify: all, arm_seconds: 2.5}}
+        load_balancer:
+          kind: haproxy
+          sockets: [unix:///run/haproxy/admin.sock, "tcp://[fd00::5]:9999"]
+          backend: web
+          servers: {{fe1: srv1}}
         defaults: {{user: deploy, port: 2222, root: /srv/lockstep, identity: ~/.ssh/lockstep}}
         frontends:
           fe2: {{address: 10.0.0.12, host_key: {host_key(2)}, url: "http://10.0.0.12"}}

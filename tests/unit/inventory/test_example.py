@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from inventory import loader
 from inventory.document import Node, read
-from inventory.model import Fleet, Frontend, MountedApp, Policy
+from inventory.model import Fleet, Frontend, LoadBalancer, MountedApp, Policy
 from inventory.problem import Report
 
 TEXT = loader.EXAMPLE.read_text(encoding="utf-8")
@@ -20,7 +20,7 @@ TEXT = loader.EXAMPLE.read_text(encoding="utf-8")
 OWN_KEYS = {"MountedApp": {"name"}, "Fleet": {"environment", "name"}, "Frontend": {"name"}}
 FIELDS = {
     (model.__name__, name): info
-    for model in (MountedApp, Fleet, Frontend, Policy)
+    for model in (MountedApp, Fleet, Frontend, LoadBalancer, Policy)
     for name, info in model.model_fields.items()
     if name not in OWN_KEYS.get(model.__name__, set())
 }
@@ -47,6 +47,8 @@ def stands_for(field: tuple[str, ...]) -> str:
             return "Fleet"
         case (*_, "policy", _):
             return "Policy"
+        case (*_, "load_balancer", _):
+            return "LoadBalancer"
         case (*_, "defaults", _) | (*_, "frontends", _, _):
             return "Frontend"
         case _:
@@ -80,7 +82,7 @@ def test_it_has_every_field_of_the_models() -> None:
 @pytest.mark.parametrize(("field", "info"), FIELDS.items(), ids=[".".join(key) for key in FIELDS])
 def test_it_says_each_field_s_default_and_limits(field: tuple[str, str], info: FieldInfo) -> None:
     said = comment(*field)
-    default = info.default
+    default = info.get_default(call_default_factory=True)
     if isinstance(default, Policy):
         assert "Every field has a default" in said
     elif info.is_required():

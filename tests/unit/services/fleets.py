@@ -39,6 +39,7 @@ class Messages:
     """A dispatch that keeps what it was asked to hand on; `broken`: the broker can't be reached."""
 
     coordinated: list[int] = field(default_factory=list)
+    drained: list[int] = field(default_factory=list)
     broken: bool = False
 
     def coordinate(self, number: int) -> None:
@@ -46,8 +47,16 @@ class Messages:
             raise UnansweredError("the broker may not have taken the work")
         self.coordinated.append(number)
 
+    def drain(self, number: int) -> None:
+        if self.broken:
+            raise UnansweredError("the broker may not have taken the work")
+        self.drained.append(number)
+
     def step(self, number: int, ask: Ask) -> None:
         raise AssertionError(f"the services ask for no step: {number} {ask}")
+
+    def memory(self) -> str:
+        raise AssertionError("the services rely on no message")
 
 
 @dataclass

@@ -1,0 +1,81 @@
+"""One frontend of one deployment: what must lie on it, and what it may let go of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inventory.model import Fleet, Frontend
+from orchestrator.domain.activation import NOTHING, ActivationName
+from orchestrator.domain.deployment import Deployment, Kind
+from orchestrator.domain.layout import Layout
+from orchestrator.domain.release import Manifest
+from workers.frontend.commands import Probed
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An activation and what of it lies on a frontend."""
+
+    name: ActivationName
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is the same for all frontends of a deployment.
+
+    `own` is the deployment's activation; `earlier` are those that a readmitted frontend must hold as well, oldest
+    first. `kept` are the earlier activations that stay, `served` all that were ever committed before. Manifests by
+    digest; `previous` by app, as committed before. `sizes` are those of all files, in bytes, by SHA-256.
+    """
+
+    deployment: Deployment
+    fleet: Fleet
+    own: Held
+    earlier: tuple[Held, ...]
+    kept: frozenset[ActivationName]
+    served: frozenset[ActivationName]
+    manifests: Mapping[str, Manifest]
+    previous: Mapping[str, Manifest]
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One frontend of it."""
+
+    prepared: Prepared
+    frontend: Frontend
+
+    @property
+    def deployment(self) -> Deployment:
+        """The deployment's row, as it was when it was prepared."""
+        return self.prepared.deployment
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet, as the inventory gave it."""
+        return self.prepared.fleet
+
+    @property
+    def readmits(self) -> bool:
+        """Whether this frontend comes back, at an epoch that is committed."""
+        return self.deployment.plan.kind is Kind.READMIT
+
+    def to_bring(self, probed: Probed) -> list[Held]:
+        """The earlier activations that the frontend must hold and does not, as far as it takes any below its fence.
+
+        One that it has no right copy of any more is found when it is verified.
+        """
+        lacking = (held for held in self.prepared.earlier if str(held.name) not in probed.activations)
+        return [held for held in lacking if held.name.epoch > probed.fence]
+
+    def to_prune(self, probed: Probed) -> tuple[list[ActivationName], list[ActivationName]]:
+        """Of what lies below this deployment's epoch: what was served and need not stay, and what never was served."""
+        below = sorted(
+            name for text in probed.activations if (name := ActivationName.parse(text)).epoch < self.deployment.epoch
+        )
+        old = [name for name in below if name not in self.prepared.kept and name != NOTHING]
+        served = self.prepared.served
+        return [name for name in old if name in served], [name for name in old if name not in served]
