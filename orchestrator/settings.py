@@ -9,9 +9,9 @@ from pathlib import Path
 
 from orchestrator.domain.errors import UsageError
 
-#: How long a lease lasts that nobody renews, in seconds. A dead coordinator is followed by another one within 2 s: this,
-#: and the time in which the others look (orchestrator/services/recovery.py). A worker that stands still for so long
-#: loses what it leads, so slow machines may want more.
+#: How long a lease lasts that nobody renews, in seconds. A dead coordinator is followed by another within 2 s: this,
+#: and the time in which others look (orchestrator/services/recovery.py). A worker that stands still for so long loses
+#: what it leads, so slow machines may want more.
 LEASE_SECONDS = 1.2
 LONGEST_LEASE = 600.0
 

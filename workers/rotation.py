@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
-from orchestrator.adapters.load_balancer import HaproxyLoadBalancer
 
 from inventory.model import Fleet, Frontend
+from orchestrator.adapters.load_balancer import HaproxyLoadBalancer
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.errors import LockstepError, UnansweredError
 from workers.frontend.commands import Drain, Readmit
@@ -75,7 +75,7 @@ def still_out(fleet: Fleet, frontend: Frontend) -> None:
     if fleet.load_balancer is None:
         return
     balancer = HaproxyLoadBalancer(fleet.load_balancer)
-    if balancer.rotation().get(frontend.name, True):
+    if balancer.uses(frontend.name):
         log.warning("the load balancer had forgotten a drain", frontend=frontend.name)
         balancer.drain(frontend.name)
 

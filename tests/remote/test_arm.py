@@ -41,9 +41,9 @@ def test_armed_it_has_raised_the_fence_and_holds_no_lock(frontend: Frontend) -> 
 
 
 def test_on_the_word_it_flips_and_tells_the_time(frontend: Frontend) -> None:
-    before = float(frontend.run("probe").lines[5].split(" ")[1])
+    before = float(frontend.run("probe").lines[6].split(" ")[1])
     answer = frontend.arm(5).finish(GO.encode())
-    after = float(frontend.run("probe").lines[5].split(" ")[1])
+    after = float(frontend.run("probe").lines[6].split(" ")[1])
     assert answer.lines[0::2] == [f"ARMED {FIVE}", "OK"]
     word, name, at = answer.lines[1].split(" ")
     assert (word, name) == ("ACTIVE", FIVE)

@@ -170,7 +170,7 @@ def test_a_fence_is_on_the_disk_before_anybody_is_armed(frontend: Frontend) -> N
     new = "ROOT/state/fence.new"
     in_order(
         recorded(frontend, "arm", NEW.activation),
-        *(f"sync {new}", f"mv -f {new} ROOT/state/fence", "sync ROOT/state", armed),
+        *(f"sync {new}", f"mv -fT -- {new} ROOT/state/fence", "sync ROOT/state", armed),
     )
 
 

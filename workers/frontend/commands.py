@@ -97,12 +97,16 @@ class Init(Command):
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a frontend says of itself. `clock` is its time of day in seconds, `free` bytes on its disk."""
+    """What a frontend says of itself. `clock` is its time of day in seconds, `free` bytes on its disk.
+
+    `drain` is the number of the drain that it is in, 0 where it is in none that has a number.
+    """
 
     script: str
     fence: int
     current: ActivationName
     drained: bool
+    drain: int
     free: int
     clock: float
     activations: frozenset[str] = field(default_factory=frozenset)
@@ -123,6 +127,7 @@ class Probe(Command):
             "fence": EPOCH,
             "current": ACTIVATION,
             "drained": re.compile("yes|no"),
+            "drain": EPOCH,
             "free": re.compile("[0-9]{1,20}"),
             "clock": CLOCK,
             "activation": ACTIVATION,
@@ -144,6 +149,7 @@ class Probe(Command):
             fence=int(single["fence"]),
             current=ActivationName.parse(single["current"]),
             drained=single["drained"] == "yes",
+            drain=int(single["drain"]),
             free=int(single["free"]),
             clock=float(single["clock"]),
             activations=frozenset(several["activation"]),
@@ -296,6 +302,64 @@ class Discard(OfActivation):
         return (str(self.activation), *self.releases)
 
     parse = Command.parse_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class OfDrain(OfActivation):
+    """A command that names a drain by its number in the ledger: the fencing token of a frontend's rotation."""
+
+    drain: int
+
+    def words(self) -> tuple[str, ...]:
+        """The activation and the drain."""
+        return (str(self.activation), str(self.drain))
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(OfDrain):
+    """Have the health answer say that the frontend is out of rotation."""
+
+    parse = Command.parse_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Readmit(OfDrain):
+    """Have the health answer say that it is in rotation again; refused in a later drain, or at another activation."""
+
+    parse = Command.parse_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How much was removed."""
+
+    activations: int
+    releases: int
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prune(OfActivation):
+    """Remove activations below what is served, none of them served for `seconds`, and what only they needed."""
+
+    seconds: int
+    names: tuple[ActivationName, ...]
+
+    def words(self) -> tuple[str, ...]:
+        """The activation whose epoch counts, the time, and what is to go."""
+        return (str(self.activation), str(self.seconds), *map(str, self.names))
+
+    def parse(self, stdout: bytes, status: int | None) -> Pruned:
+        """The numbers; each line once, in order."""
+        lines = self.lines(stdout, status)
+        kinds = ("activations", "releases", "objects")
+        found = [
+            re.fullmatch(rf"pruned {kind} ([0-9]{{1,10}})", line) for kind, line in zip(kinds, lines, strict=False)
+        ]
+        numbers = [int(match[1]) for match in found if match is not None]
+        if len(numbers) != len(kinds) or len(lines) != len(kinds):
+            raise unintelligible(self.name, stdout, status)
+        return Pruned(*numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ class Steps:
             pruned = 0
             for names, age in ((served, seconds), (never, 0)):
                 if names:
-                    pruned += session.ask(Prune(root, name, age, names), limit=SHORT_SECONDS).activations
+                    pruned += session.ask(Prune(root, name, age, tuple(names)), limit=SHORT_SECONDS).activations
         except LockstepError as error:
             return {"pruned": 0, "prune_problem": error.problem.what}
         return {"pruned": pruned}

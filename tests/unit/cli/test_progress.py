@@ -99,6 +99,8 @@ DETAILS: dict[Step, dict[str, object]] = {
     Step.ACTIVATE: {"at": 1.0},
     Step.CONFIRM: {"activation": "3-" + "0" * 16},
     Step.DISARM: {},
+    Step.DRAIN: {"drain": 3, "by": "haproxy at unix:///run/haproxy/admin.sock"},
+    Step.READMIT: {"by": "its health answer"},
 }
 
 

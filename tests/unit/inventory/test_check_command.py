@@ -82,9 +82,9 @@ def test_every_problem_as_json_is_one_document(file: Path) -> None:
     document = json.loads(out)
     assert (code, err, document["ok"]) == (2, "", False)
     assert [(p["field"].rpartition(".")[2], p["line"], p["found"]) for p in document["problems"]] == [
-        ("port", 16, "0"),
-        ("usr", 16, ""),
-        ("apps", 29, "'ToDoo'"),
+        ("port", 21, "0"),
+        ("usr", 21, ""),
+        ("apps", 34, "'ToDoo'"),
     ]
 
 

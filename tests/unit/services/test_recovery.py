@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -133,7 +134,7 @@ def test_what_is_on_its_way_is_led_once_its_lease_has_been_gone_for_a_while(
 ) -> None:
     made = planned(world)
     path = (State.PLANNED, State.STAGING, State.VERIFYING)
-    for before, after in zip(path[:moves], path[1:], strict=False):
+    for before, after in itertools.pairwise(path[: moves + 1]):
         world.ledger.move(made.id, before, after)
     watch.leads.taken.add(lead_of(made.id))
     assert watch.looks() == []
@@ -170,7 +171,8 @@ def test_an_open_commit_is_asked_again_less_and_less_often(world: World, watch: 
     world.ledger.note_troubles(made.id, [Trouble("activate", "fe1", {"what": "gone"})])
     first, most = RETRY_SECONDS
     assert watch.leads_at_last() == [made.id]
-    pauses, pause = [], 0.0
+    pauses: list[float] = []
+    pause = 0.0
     while len(pauses) < 8:
         pause += first
         if watch.looks(first):

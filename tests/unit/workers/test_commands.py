@@ -121,6 +121,7 @@ PROBE = f"""script {SHA}
 fence 6
 current 6-{"0" * 16}
 drained no
+drain 0
 free 123456
 clock 1700000000.123456789
 activation 6-{"0" * 16}
