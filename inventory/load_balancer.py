@@ -28,16 +28,14 @@ def load_balancer(node: Node | None, frontends: Node | None, report: Report) -> 
     if node is None or node.content is None:
         return None
     given = fields(node, tuple(LoadBalancer.model_fields), report, _NEEDS)
-    sockets = _sockets(given.get("sockets"), report)
-    servers = _servers(given.get("servers"), frontends, report)
-    if sockets is None or servers is None:
-        # The rest is looked at all the same: all that is wrong is found at once.
-        sockets, servers, complete = ["unix:///-"], {}, False
-    else:
-        complete = True
-    values = {**plain(given), "sockets": sockets, "servers": servers}
-    found = validated(_LOAD_BALANCER, values, node, report, given=given)
-    return found if complete else None
+    rest = {name: value for name, value in given.items() if name in ("kind", "backend")}
+    values = {
+        **plain(rest),
+        "sockets": _sockets(given.get("sockets"), report),
+        "servers": _servers(given.get("servers"), frontends, report),
+    }
+    # Partial: what is wrong with the sockets and servers, or not there, is in the report.
+    return validated(_LOAD_BALANCER, values, node, report, given=rest, partial=True)
 
 
 def check_drainable(policy: Policy, given: Mapping[str, Node], report: Report) -> None:

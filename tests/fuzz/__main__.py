@@ -95,7 +95,9 @@ def _say(name: str, tally: Tally, inputs: int, seconds: float) -> None:
     end = "\r" if sys.stderr.isatty() else "\n"
     if end == "\r" or tally.inputs % (CHUNK * 20) == 0:
         rate = tally.inputs / seconds
-        print(f"{name}: {tally.inputs} of {inputs}, {rate:.0f}/s, {len(tally.crashes)} crashes", end=end, file=sys.stderr)
+        print(
+            f"{name}: {tally.inputs} of {inputs}, {rate:.0f}/s, {len(tally.crashes)} crashes", end=end, file=sys.stderr
+        )
 
 
 if __name__ == "__main__":

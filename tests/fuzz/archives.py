@@ -29,7 +29,27 @@ LIMITS = Limits(size=2 * 2**20, entries=200)
 #: What is inside of a bomb: beyond the limit, and cheap to make.
 BOMB = bytes(8 * 2**20)
 _GZIP_BOMB = gzip.compress(BOMB, 1, mtime=0)
-_KINDS = (b"0", b"\0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"S", b"K", b"L", b"x", b"g", b"V", b"M", b"D", b"Z", b"X")
+_KINDS = (
+    b"0",
+    b"\0",
+    b"1",
+    b"2",
+    b"3",
+    b"4",
+    b"5",
+    b"6",
+    b"7",
+    b"S",
+    b"K",
+    b"L",
+    b"x",
+    b"g",
+    b"V",
+    b"M",
+    b"D",
+    b"Z",
+    b"X",
+)
 _KEYWORDS = (
     *("path", "linkpath", "size", "uid", "mtime", "hdrcharset", "comment", "GNU.sparse.map", "GNU.sparse.major"),
     *("GNU.sparse.minor", "GNU.sparse.name", "GNU.sparse.realsize", "GNU.sparse.size", "GNU.sparse.numblocks", "=", ""),
@@ -131,8 +151,12 @@ def _tar_member(random: Random) -> bytes:
             return header + b"n" * size + bytes(-size % BLOCK) + _plain(random, name, 0)
         case 3:
             block = bytearray(member(name[:90] if name.isascii() else "x", size=5).tobuf(tarfile.USTAR_FORMAT)[:BLOCK])
-            field = pick(random, ((100, 8), (124, 12), (136, 12), (329, 8), (345, 155), (257, 8), (157, 100), (386, 96)))
-            junk = pick(random, (b"\x80" + b"\xff" * 11, b"\xff" * 12, b"-1", b"7" * 11, b" ", b"\0" * 12, b"0x10", b"9"))
+            field = pick(
+                random, ((100, 8), (124, 12), (136, 12), (329, 8), (345, 155), (257, 8), (157, 100), (386, 96))
+            )
+            junk = pick(
+                random, (b"\x80" + b"\xff" * 11, b"\xff" * 12, b"-1", b"7" * 11, b" ", b"\0" * 12, b"0x10", b"9")
+            )
             block[field[0] : field[0] + field[1]] = junk[: field[1]].ljust(field[1], b"\0")
             return sealed(block) + bytes(BLOCK)
     return _plain(random, name, pick(random, (0, 1, 2)))
@@ -192,7 +216,9 @@ class Zips(Archives):
             case 4 | 5:
                 return mutate_bytes(random, data, most=2)
             case 6:
-                return pick(random, (b"#!/bin/sh\n" + data, data + b"x", data + data, data[:-22], b"PK\5\6" + bytes(18), b""))
+                return pick(
+                    random, (b"#!/bin/sh\n" + data, data + b"x", data + data, data[:-22], b"PK\5\6" + bytes(18), b"")
+                )
         return data
 
     def compare(self, archive: Path, manifest: Manifest) -> None:
@@ -215,19 +241,38 @@ def _write_member(random: Random, archive: zipfile.ZipFile) -> None:
         case 3 if random.random() < 0.05:
             data = BOMB
     info = zip_member(name.encode("utf-8", "replace").decode() or "x", mode, pick(random, (0, 8, 8)))
-    info.extra = pick(random, (b"", b"", b"", b"\1\0\0\0", b"\1\0\x08\0" + b"\xff" * 8, b"up\5\0\1abcd", b"\1", b"\xff" * 70))
+    info.extra = pick(
+        random, (b"", b"", b"", b"\1\0\0\0", b"\1\0\x08\0" + b"\xff" * 8, b"up\5\0\1abcd", b"\1", b"\xff" * 70)
+    )
     archive.writestr(info, data)
 
 
 #: Fields of a member in the central directory: offset and size.
-_FIELDS = ((4, 2), (5, 1), (6, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 4), (24, 4), (28, 2), (30, 2), (32, 2), (38, 4), (42, 4))
+_FIELDS = (
+    (4, 2),
+    (5, 1),
+    (6, 2),
+    (8, 2),
+    (10, 2),
+    (12, 4),
+    (16, 4),
+    (20, 4),
+    (24, 4),
+    (28, 2),
+    (30, 2),
+    (32, 2),
+    (38, 4),
+    (42, 4),
+)
 #: And in the record at the end.
 _END_FIELDS = ((4, 2), (6, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 2))
 
 
 def _with_odd_field(random: Random, data: bytes) -> bytes:
     """One field of one header is another number."""
-    magic, fields = pick(random, ((b"PK\1\2", _FIELDS), (b"PK\5\6", _END_FIELDS), (b"PK\3\4", ((6, 2), (8, 2), (14, 4), (26, 4)))))
+    magic, fields = pick(
+        random, ((b"PK\1\2", _FIELDS), (b"PK\5\6", _END_FIELDS), (b"PK\3\4", ((6, 2), (8, 2), (14, 4), (26, 4))))
+    )
     places = [place for place in range(len(data) - 3) if data[place : place + 4] == magic]
     if not places:
         return data

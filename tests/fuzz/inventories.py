@@ -34,9 +34,38 @@ environments:
 _PIECES = tuple(
     piece.encode()
     for piece in (
-        *("&a ", "*a", "<<: ", "!!str ", "!!python/object:os.system ", "? ", "- ", ": ", ", ", "{", "}", "[", "]", "|\n"),
+        *(
+            "&a ",
+            "*a",
+            "<<: ",
+            "!!str ",
+            "!!python/object:os.system ",
+            "? ",
+            "- ",
+            ": ",
+            ", ",
+            "{",
+            "}",
+            "[",
+            "]",
+            "|\n",
+        ),
         *(">-\n", "---\n", "...\n", "%YAML 1.1\n", "# ", "'", '"', "~", "yes", "0o17", "0b1", "1:30", ".inf", ".nan"),
-        *("2001-01-01", "\\U00110000", "\\x00", "http://", "?", "#", "@", "/..", "/../", "//", "_url: ", "port: ", "all"),
+        *(
+            "2001-01-01",
+            "\\U00110000",
+            "\\x00",
+            "http://",
+            "?",
+            "#",
+            "@",
+            "/..",
+            "/../",
+            "//",
+            "_url: ",
+            "port: ",
+            "all",
+        ),
     )
 )
 _BASE_URL = re.compile(r"https?://[^/?#@\s]+")
@@ -70,7 +99,9 @@ class Inventories(Target[bytes]):
             case 9:
                 return _billion_laughs(random)
             case 10:
-                return (b"\xef\xbb\xbf" + text.encode(), text.encode("utf-16"), text.encode("latin-1"))[random.randrange(3)]
+                return (b"\xef\xbb\xbf" + text.encode(), text.encode("utf-16"), text.encode("latin-1"))[
+                    random.randrange(3)
+                ]
             case _:
                 return mutate_bytes(random, text.encode(), _PIECES, most=2)
 

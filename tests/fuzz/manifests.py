@@ -22,7 +22,16 @@ from tests.fuzz.target import Target
 PLAIN = ("index.html", "js/app.js", "js/b.js", "css/a b.css", "img/é.png", "img/日本/x.svg", "a+b%.txt", "a?b#c", "x")
 _PIECES = tuple(
     piece.encode()
-    for piece in ('"size":', '"path":', '{"files":[', ',"format":1}', '"format":1.0', '"size":-0', '"size":1e0', '"\\ud800"')
+    for piece in (
+        '"size":',
+        '"path":',
+        '{"files":[',
+        ',"format":1}',
+        '"format":1.0',
+        '"size":-0',
+        '"size":1e0',
+        '"\\ud800"',
+    )
 )
 
 

@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 #: What UTF-8 forbids: overlong `/`, `.` and NUL, surrogates, a byte that never occurs, a letter that is cut off.
-NOT_UTF8 = (b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf", b"\xc0\xae", b"\xc0\x80", b"\xed\xa0\x80", b"\xff", b"\xc3")
+NOT_UTF8 = (
+    b"\xc0\xaf",
+    b"\xe0\x80\xaf",
+    b"\xf0\x80\x80\xaf",
+    b"\xc0\xae",
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xff",
+    b"\xc3",
+)
 #: Letters that look like others, fold to others, have no width, turn the direction, or end lines.
 CONFUSABLES = (
     *("\u0430", "\u2024", "\u2215", "\uff0f", "\uff0e", "\u2026", "\u0131", "\u0130", "\u212a", "\u00df", "\ufb01"),
@@ -21,14 +30,41 @@ CONFUSABLES = (
 ODD_PATHS = (
     *("..", ".", "", "/", "//", "../..", "../x", "x/../y", "./x", "x/.", "/etc/passwd", "C:\\x", "c:x", "a\\b"),
     *("-", "--", "moduleservices/x", "Precache.Manifest", "-/activation.json", "~", "~root/x", "a" * 255, "a" * 256),
-    *("x/" * 600 + "x", "*", "$(id)", "`id`", "a -> b", "a link to b", "a\tb", "a\rb", "a\nb", "a\0b", "CON", " ", "a "),
+    *(
+        "x/" * 600 + "x",
+        "*",
+        "$(id)",
+        "`id`",
+        "a -> b",
+        "a link to b",
+        "a\tb",
+        "a\rb",
+        "a\nb",
+        "a\0b",
+        "CON",
+        " ",
+        "a ",
+    ),
     *("index.html", "INDEX.HTML", "index.html/x", "%2e%2e", "%2f", "%00", "a?b", "a#b", "a;b", "a&b", "'", '"'),
 )
 HUGE = (
     *(2**31 - 1, 2**31, 2**32, 2**53 - 1, 2**53, 2**63 - 1, 2**63, 2**64, 10**30, 10**400, -1, -(2**63), 0),
     *(float("nan"), float("inf"), float("-inf"), 1e308, 5e-324, -0.0, 0.1),
 )
-_NUMBERS = (b"0", b"-1", b"00", b"1e999", b"9" * 20, b"9" * 5000, b"NaN", b"Infinity", b"0x10", b"1_0", b"+1", b"\xd9\xa3")
+_NUMBERS = (
+    b"0",
+    b"-1",
+    b"00",
+    b"1e999",
+    b"9" * 20,
+    b"9" * 5000,
+    b"NaN",
+    b"Infinity",
+    b"0x10",
+    b"1_0",
+    b"+1",
+    b"\xd9\xa3",
+)
 BREAKS = (b"\0", b"\r\n", b"\n", b"\r", b"\t", b"\x1b[2J", b"\x7f", b"\xc2\x85", b"\xe2\x80\xa8", b"\xef\xbb\xbf")
 
 

@@ -64,7 +64,9 @@ class Crash:
 
     def __str__(self) -> str:
         again = f"python -m tests.fuzz {self.target} --seed {self.seed} --only {self.index}"
-        return f"CRASH {self.target} seed {self.seed} index {self.index}\n{self.what}\ninput: {self.shown}\nagain: {again}"
+        return (
+            f"CRASH {self.target} seed {self.seed} index {self.index}\n{self.what}\ninput: {self.shown}\nagain: {again}"
+        )
 
 
 @dataclass(slots=True)
@@ -142,5 +144,3 @@ def _trace(error: BaseException) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 6000 else f"{text[:3000]} … ({len(text)} characters) … {text[-500:]}"
-
-

@@ -103,13 +103,13 @@ def test_probe_tells_all_that_is_there(frontend: Frontend) -> None:
     (frontend.root / "state/drained").touch()
     *lines, last = frontend.run("probe").lines
     assert last == "OK"
-    told = dict(line.split(" ") for line in lines[:6])
+    told = dict(line.split(" ") for line in lines[:7])
     assert told.pop("script") == sha256(SCRIPT.read_bytes())
     assert told.pop("clock") > "1700000000.0"
     free = os.statvfs(frontend.root)
     assert 0 < int(told.pop("free")) <= free.f_blocks * free.f_frsize
-    assert told == {"fence": "0", "current": activation_name(0), "drained": "yes"}
-    assert lines[6:] == [
+    assert told == {"fence": "0", "current": activation_name(0), "drained": "yes", "drain": "0"}
+    assert lines[7:] == [
         *sorted([f"activation {activation_name(0)}", f"activation {STAGE.activation}"]),
         f"release {STAGE.release}",
         f"ahead {STAGE.activation}",

@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from inventory import loader
-from inventory.model import Fleet, Policy, Unreachable
+from inventory.model import Fleet, LoadBalancer, Policy, Unreachable
 from inventory.problem import InventoryError
 from tests.unit.inventory.documents import VALID, changed, problems
 
@@ -41,6 +42,30 @@ def test_defaults_hold_where_a_frontend_has_no_value_of_its_own(web: Fleet) -> N
 def test_policy_host_and_url_are_the_fleets(web: Fleet) -> None:
     assert web.policy == Policy(unreachable=Unreachable.DRAIN, max_drained=1, verify="all", arm_seconds=2.5)
     assert (web.host, str(web.url)) == ("app.example.com", "https://app.example.com/")
+
+
+def test_the_load_balancer_is_the_fleets_and_names_each_frontend_s_server(web: Fleet) -> None:
+    assert web.load_balancer == LoadBalancer(
+        kind="haproxy",
+        sockets=("unix:///run/haproxy/admin.sock", "tcp://[fd00::5]:9999"),
+        backend="web",
+        servers={"fe1": "srv1"},
+    )
+    assert [web.load_balancer.server(frontend.name) for frontend in web.frontends] == ["fe2", "srv1"]
+
+
+def test_a_snapshot_with_an_unusable_load_balancer_is_refused(web: Fleet) -> None:
+    snapshot = web.model_dump(mode="json")
+    for change, what in (
+        ({"load_balancer": None}, "unreachable: drain needs a load_balancer"),
+        ({"load_balancer": {**snapshot["load_balancer"], "sockets": []}}, "at least one socket"),
+        ({"load_balancer": {**snapshot["load_balancer"], "servers": {"fe9": "x"}}}, "no frontend of the fleet: fe9"),
+        ({"load_balancer": {**snapshot["load_balancer"], "servers": {"fe1": "fe2"}}}, "the same server"),
+        ({"load_balancer": {**snapshot["load_balancer"], "sockets": ["tcp://a:1", "tcp://a:1"]}}, "socket twice"),
+        ({"load_balancer": {**snapshot["load_balancer"], "backend": "web state\nquit"}}, "a name in HAProxy"),
+    ):
+        with pytest.raises(ValidationError, match=what):
+            Fleet.model_validate({**snapshot, **change})
 
 
 def test_what_is_optional_may_be_left_out_or_empty() -> None:

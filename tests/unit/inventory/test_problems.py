@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.inventory.documents import changed, host_key, place_of, problems
+from tests.unit.inventory.documents import VALID, changed, host_key, place_of, problems
 
 NAME = "a name: letters, digits, '.', '_' and '-', at most 63"
 WEB = "environments.Production.fleets.web"
+HAPROXY_NAME = "a name in HAProxy: letters, digits, '_', '.', ':' and '-', at most 63"
+SOCKETS = "a list of admin sockets, such as [unix:///run/haproxy/admin.sock]: one of every HAProxy before the fleet"
+#: The valid document's load balancer.
+BALANCER = VALID[VALID.index("        load_balancer:") : VALID.index("        defaults:")]
 
 # Each case: what to replace in the valid document, by what, where the problem points, its field, and its words.
 CASES = {
@@ -165,6 +169,143 @@ CASES = {
         "unreachable: drain needs max_drained of at least 1",
         "",
     ),
+    "drain that nobody could confirm": (
+        BALANCER,
+        "",
+        "drain, max",
+        f"{WEB}.policy.unreachable",
+        "needs a load_balancer",
+        "a load_balancer beside policy, which confirms that the frontend is out; or unreachable: abort",
+    ),
+    "keeps nothing": (
+        "arm_seconds: 2.5",
+        "keep: 0",
+        "0}",
+        f"{WEB}.policy.keep",
+        "is out of range",
+        "at least 1",
+    ),
+    "keeps for less than no time": (
+        "arm_seconds: 2.5",
+        "keep_hours: -0.5",
+        "-0.5",
+        f"{WEB}.policy.keep_hours",
+        "is out of range",
+        "at least 0",
+    ),
+    "keeps for ever": (
+        "arm_seconds: 2.5",
+        "keep_hours: .inf",
+        ".inf",
+        f"{WEB}.policy.keep_hours",
+        "is out of range",
+        "at most 87,600",
+    ),
+    "another kind of load balancer": (
+        "kind: haproxy",
+        "kind: nginx",
+        "nginx",
+        f"{WEB}.load_balancer.kind",
+        "is not one of the choices",
+        "'haproxy'",
+    ),
+    "load balancer without a kind": (
+        "          kind: haproxy\n",
+        "",
+        "load_balancer:",
+        f"{WEB}.load_balancer.kind",
+        "is missing",
+        "haproxy",
+    ),
+    "load balancer without a backend": (
+        "          backend: web\n",
+        "",
+        "load_balancer:",
+        f"{WEB}.load_balancer.backend",
+        "is missing",
+        "the name of HAProxy's backend that holds the frontends",
+    ),
+    "load balancer without sockets": (
+        '          sockets: [unix:///run/haproxy/admin.sock, "tcp://[fd00::5]:9999"]\n',
+        "",
+        "load_balancer:",
+        f"{WEB}.load_balancer.sockets",
+        "is missing",
+        SOCKETS,
+    ),
+    "no sockets": (
+        '[unix:///run/haproxy/admin.sock, "tcp://[fd00::5]:9999"]',
+        "[]",
+        "[]\n          backend",
+        f"{WEB}.load_balancer.sockets",
+        "is not a list of sockets",
+        SOCKETS,
+    ),
+    "a socket twice": (
+        '"tcp://[fd00::5]:9999"',
+        '"unix:///run/haproxy/admin.sock"',
+        '"unix:',
+        f"{WEB}.load_balancer.sockets",
+        "names a socket twice",
+        "each once",
+    ),
+    "commands for a backend": (
+        "backend: web",
+        "backend: 'web; shutdown frontend web'",
+        "'web;",
+        f"{WEB}.load_balancer.backend",
+        "does not fit",
+        HAPROXY_NAME,
+    ),
+    "commands for a server": (
+        "{fe1: srv1}",
+        '{fe1: "srv1\\u00a0state"}',
+        '"srv1',
+        f"{WEB}.load_balancer.servers.fe1",
+        "has characters that can't be printed",
+        "",
+    ),
+    "another backend's server": (
+        "{fe1: srv1}",
+        "{fe1: other/srv1}",
+        "other/",
+        f"{WEB}.load_balancer.servers.fe1",
+        "does not fit",
+        HAPROXY_NAME,
+    ),
+    "server of no frontend": (
+        "{fe1: srv1}",
+        "{fe11: srv1}",
+        "fe11",
+        f"{WEB}.load_balancer.servers.fe11",
+        "names no frontend",
+        "'fe1', perhaps",
+    ),
+    "servers that are no mapping": (
+        "{fe1: srv1}",
+        "[srv1]",
+        "[srv1]",
+        f"{WEB}.load_balancer.servers",
+        "is not a mapping",
+        "names, each with a value",
+    ),
+    "one server for two frontends": (
+        "{fe1: srv1}",
+        "{fe1: fe2}",
+        "load_balancer:",
+        f"{WEB}.load_balancer",
+        "has one server for two frontends",
+        "a server of its own in the backend for each frontend",
+    ),
+    "a fleet's server in another fleet": (
+        "        apps: [ToDo]\n",
+        "        apps: [ToDo]\n        load_balancer: {kind: haproxy, backend: web, servers: {dev1: srv1},\n"
+        '          sockets: ["tcp://[fd00::5]:9999"]}\n',
+        "load_balancer: {",
+        "environments.Development.fleets.web.load_balancer",
+        "has one server for two frontends",
+        "a server of its own in the backend for each frontend",
+    ),
     "number for a text": (
         "host: app.example.com",
         "host: 8080",
@@ -288,6 +429,44 @@ def test_a_problem_says_where_it_is_and_what_would_be_right(
     (problem,) = problems(text)
     assert (problem.line, problem.column) == place_of(text, at)
     assert (problem.file, problem.field, problem.what, problem.expected) == ("inventory.yml", field, what, expected)
+
+
+@pytest.mark.parametrize(
+    "socket",
+    [
+        "/run/haproxy/admin.sock",
+        "unix://run/haproxy/admin.sock",
+        "unix:///run/haproxy/../admin.sock",
+        "unix:///run/haproxy/admin sock",
+        "unix:///" + "x" * 107,
+        "tcp://10.0.0.5",
+        "tcp://10.0.0.5:0",
+        "tcp://10.0.0.5:65536",
+        "tcp://fd00::5:9999",
+        "tcp://user@10.0.0.5:9999",
+        "tcp://10.0.0.5:9999/",
+        "http://10.0.0.5:9999",
+        9999,
+    ],
+)
+def test_what_is_no_admin_socket_is_refused_at_its_place_in_the_list(socket: str | int) -> None:
+    text = changed('"tcp://[fd00::5]:9999"', repr(socket))
+    (problem,) = problems(text)
+    assert (problem.line, problem.column) == place_of(text, f"{socket!r}]\n          backend")
+    assert problem.field == f"{WEB}.load_balancer.sockets"
+    if isinstance(socket, str):
+        assert problem.expected == "an admin socket such as unix:///run/haproxy/admin.sock or tcp://10.0.0.5:9999"
+
+
+def test_the_longest_path_of_a_socket_is_the_system_s() -> None:
+    assert problems(changed("unix:///run/haproxy/admin.sock", "unix:///" + "x" * 106)) == ()
+
+
+def test_all_that_is_wrong_with_a_load_balancer_comes_at_once() -> None:
+    text = changed("kind: haproxy", "kind: other\n          port: 1").replace("backend: web", "backend: a/b")
+    text = text.replace("unix:///run/haproxy/admin.sock", "admin.sock").replace("{fe1: srv1}", "{fe1: '', fe3: x}")
+    names = ["kind", "port", "sockets", "backend", "servers.fe1", "servers.fe3"]
+    assert [problem.field for problem in problems(text)] == [f"{WEB}.load_balancer.{name}" for name in names]
 
 
 def test_a_problem_shows_what_was_found() -> None:
