@@ -1,160 +1,162 @@
-"""HAProxy through its Runtime API (management.txt, "Unix Socket commands"): out of rotation, back, and who is in.
+"""The load balancer of a fleet: every HAProxy before it, of which all must confirm. docs/load-balancer.md.
 
-Every HAProxy in front of a fleet must confirm, each by reading back what it was told. HAProxy has no fencing token: the
-last word wins there, so what reads the ledger first says it (docs/load-balancer.md).
+HAProxy has no fencing token: the last word wins there, so whoever gives one reads the ledger first.
 """
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from inventory.model import SOCKET, LoadBalancer
-from orchestrator.domain.errors import RefusedError, UnansweredError
+from inventory.model import LoadBalancer
+from orchestrator.adapters.haproxy import ANSWER_SECONDS, Admin, RuntimeApi, Server
+from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
 
-#: How long one HAProxy has to connect and for each part of its answer, in seconds.
-ANSWER_SECONDS = 3.0
-#: The longest answer that is read, in bytes: a line of `show servers state` has some 200.
-LONGEST_ANSWER = 4 << 20
-#: Of `srv_admin_state`: taken out by command, by the configuration, or with a server that is tracked; and draining.
-MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20
-DRAINING = 0x08 | 0x10
-#: Of `srv_op_state`.
-RUNNING = 2
-#: How often a readmitted server is looked at, in seconds.
+#: Between two looks at a server that is to come up, in seconds.
 LOOK_SECONDS = 0.1
 
-States = Mapping[str, tuple[int, int]]
+T = TypeVar("T")
 
 
 class HaproxyLoadBalancer:
-    """The HAProxy processes of one fleet. Opens a connection for each command, keeps none."""
+    """`drain`, `readmit`, `await_up`: each returns who confirmed it. Holds no connection between two calls.
 
-    def __init__(self, settings: LoadBalancer) -> None:
+    All HAProxies are asked side by side, and one that fails keeps no other from its word. Every method raises
+    `UnansweredError` where one of them did not answer within `seconds` a command: what holds there is unknown;
+    `RefusedError` where all answered and one said no, or something else than what it was told.
+    """
+
+    def __init__(self, settings: LoadBalancer, seconds: float = ANSWER_SECONDS) -> None:
         self._settings = settings
+        self._seconds = seconds
 
     def drain(self, frontend: str) -> str:
-        """Take a frontend out of rotation in every HAProxy; returns who confirmed it.
+        """Take a frontend out of rotation. What the others confirmed holds, also where one fails."""
 
-        Raises:
-            UnansweredError: One of them did not answer, or in no way that can be understood.
-            RefusedError: One of them has no such server, refuses the command, or reads back something else.
-        """
-        return self._set(frontend, "maint")
+        def out(api: RuntimeApi) -> None:
+            self._told(api, frontend, "maint", lambda admin: Admin.FORCED_MAINTENANCE in admin)
+
+        self._all(f"drain {frontend}", out)
+        return self._everybody()
 
     def readmit(self, frontend: str) -> str:
-        """Let every HAProxy use it again, as soon as its health checks say so. Raises as `drain` does."""
-        return self._set(frontend, "ready")
+        """Let a frontend back into rotation. HAProxy uses it at once, before its first health check."""
+        self._all(f"readmit {frontend}", lambda api: self._told(api, frontend, "ready", lambda admin: not admin))
+        return self._everybody()
 
-    def uses(self, frontend: str) -> bool:
-        """Whether any HAProxy may use the frontend."""
-        server = self._settings.server(frontend)
-        return any(_in(self._states(where).get(server)) for where in self._settings.sockets)
+    def await_up(self, frontend: str, seconds: float) -> str:
+        """Return once every HAProxy uses a frontend, its newest health check passed; `UnansweredError` if not in time.
 
-    def await_up(self, frontend: str, seconds: float) -> None:
-        """Return once every HAProxy finds it well; `UnansweredError` where one does not in time."""
-        server, deadline = self._settings.server(frontend), time.monotonic() + seconds
-        for where in self._settings.sockets:
-            while self._states(where).get(server, (0, 0))[0] != RUNNING:
-                if time.monotonic() > deadline:
+        Where ``fall`` is 1 in haproxy.cfg, HAProxy does not tell whether it has checked since the readmission.
+        """
+        deadline = time.monotonic() + seconds
+
+        def up(api: RuntimeApi) -> None:
+            while not self._is_up(api, frontend):
+                if time.monotonic() >= deadline:
                     raise UnansweredError(
-                        "HAProxy does not find it well",
-                        where=f"{frontend} at {where}",
-                        expected=f"state UP within {seconds:g} s",
-                        found="its health check fails",
-                        remedy="see that its web server answers 200 at /-/lockstep/health",
+                        f"HAProxy does not find {frontend} well",
+                        where=api.where,
+                        expected=f"state UP and a health check that passed, within {seconds:g} s",
+                        found="its health check has not passed",
+                        remedy="see that its web server answers HAProxy's check (/-/lockstep/health with 200)",
                     )
                 time.sleep(LOOK_SECONDS)
 
-    # ── below ──
+        self._all(f"find {frontend} well", up)
+        return self._everybody()
 
-    def _set(self, frontend: str, state: str) -> str:
-        server, backend = self._settings.server(frontend), self._settings.backend
-        for where in self._settings.sockets:
-            said = self._ask(where, f"set server {backend}/{server} state {state}")
-            if said.strip():
-                raise RefusedError(
-                    f"HAProxy does not set the state of {backend}/{server}",
-                    where=where,
-                    expected="no objection",
-                    found=said.strip()[:200],
-                    remedy="see the names of backend and server in the inventory, and that the socket's level is admin",
-                )
-            found = self._states(where).get(server)
-            if found is None or _in(found) != (state == "ready"):
-                raise RefusedError(
-                    f"HAProxy was told {state} of {backend}/{server}, and reads back something else",
-                    where=where,
-                    expected=state,
-                    found="no such server" if found is None else f"srv_admin_state {found[1]}",
-                    remedy="see whether the configuration or another program holds it there",
-                )
-        return f"haproxy at {', '.join(self._settings.sockets)}"
+    def uses(self, frontend: str) -> bool:
+        """Whether any HAProxy may use the frontend. True once one says so, whatever became of the others."""
+        found = self._each(lambda api: not self._server(api, frontend).admin)
+        if any(used is True for used in found.values()):
+            return True
+        self._raise(f"tell of {frontend}", found)
+        return False
 
-    def _states(self, where: str) -> States:
-        """Server -> its operational and administrative state, as `show servers state` gives them."""
-        said = self._ask(where, f"show servers state {self._settings.backend}")
-        lines = said.splitlines()
-        columns = lines[1].removeprefix("# ").split() if len(lines) > 1 and lines[0] == "1" else []
-        wanted = ("srv_name", "srv_op_state", "srv_admin_state")
-        try:
-            name, operational, administrative = (columns.index(column) for column in wanted)
-            rows = [line.split(" ") for line in lines[2:] if line]
-            return {row[name]: (int(row[operational]), int(row[administrative])) for row in rows}
-        except (ValueError, IndexError) as error:
-            raise UnansweredError(
-                "HAProxy's answer can't be understood",
-                where=where,
-                expected=f"the servers of the backend {self._settings.backend}, format 1",
-                found=said[:200] or "nothing",
-                remedy="see the backend's name in the inventory, and that the socket's level is admin",
-            ) from error
+    def rotation(self, frontends: Iterable[str]) -> Mapping[str, bool]:
+        """By frontend, whether every HAProxy would use it, were it well."""
+        names = tuple(frontends)
 
-    def _ask(self, where: str, command: str) -> str:
-        try:
-            with _connected(where) as connection:
-                connection.sendall(f"{command}\n".encode())
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_WR)
-                return _whole(connection)
-        except OSError as error:
-            raise UnansweredError(
-                "HAProxy does not answer",
-                where=where,
-                expected=f"an answer within {ANSWER_SECONDS:g} s",
-                found=error.strerror or str(error) or type(error).__name__,
-                remedy="see that it runs, and that its admin socket is where the inventory says",
-            ) from error
+        def used(api: RuntimeApi) -> set[str]:
+            servers = api.servers(self._settings.backend)
+            return {name for name in names if not self._of(servers, name, api).admin}
 
+        found = self._all("tell who is in rotation", used)
+        return {name: all(name in used for used in found.values()) for name in names}
 
-def _in(state: tuple[int, int] | None) -> bool:
-    return state is not None and not state[1] & (MAINTENANCE | DRAINING)
+    def _told(self, api: RuntimeApi, frontend: str, state: str, holds: Callable[[Admin], bool]) -> None:
+        """Tell one HAProxy, and have it read back."""
+        api.set_state(self._settings.backend, self._settings.server(frontend), state)
+        admin = self._server(api, frontend).admin
+        if not holds(admin):
+            raise RefusedError(
+                f"HAProxy was told {state} of {frontend} and reads back something else",
+                where=api.where,
+                expected=state,
+                found=str(admin),
+                remedy="see what else sets it there: a server that it tracks, the DNS, another program at the socket",
+            )
 
+    def _is_up(self, api: RuntimeApi, frontend: str) -> bool:
+        server = self._server(api, frontend)
+        if server.admin or not server.running:
+            return False
+        return not server.checked or api.passed(self._settings.backend).get(self._settings.server(frontend), False)
 
-def _connected(where: str) -> socket.socket:
-    parts = SOCKET.fullmatch(where)
-    if parts is None:
-        raise OSError(f"not a socket: {where[:80]}")
-    if parts["path"] is None:
-        return socket.create_connection((parts["ipv6"] or parts["host"], int(parts["port"])), ANSWER_SECONDS)
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(ANSWER_SECONDS)
-    try:
-        connection.connect(parts["path"])
-    except OSError:
-        connection.close()
-        raise
-    return connection
+    def _server(self, api: RuntimeApi, frontend: str) -> Server:
+        return self._of(api.servers(self._settings.backend), frontend, api)
 
+    def _of(self, servers: Mapping[str, Server], frontend: str, api: RuntimeApi) -> Server:
+        name = self._settings.server(frontend)
+        if name not in servers:
+            raise RefusedError(
+                f"HAProxy does not know {self._settings.backend}/{name}",
+                where=api.where,
+                expected=f"a server {name} in the backend",
+                found=f"{len(servers)} others",
+                remedy="correct backend or servers in the fleet's load_balancer, or haproxy.cfg",
+            )
+        return servers[name]
 
-def _whole(connection: socket.socket) -> str:
-    """Everything until the other side ends; `OSError` where it takes too long or is too much."""
-    deadline, pieces, size = time.monotonic() + ANSWER_SECONDS, [], 0
-    while piece := connection.recv(65_536):
-        pieces.append(piece)
-        size += len(piece)
-        if size > LONGEST_ANSWER or time.monotonic() > deadline:
-            raise OSError("an answer without end")
-    return b"".join(pieces).decode("utf-8", "replace")
+    def _everybody(self) -> str:
+        return f"haproxy {', '.join(self._settings.sockets)}"
+
+    def _all(self, what: str, act: Callable[[RuntimeApi], T]) -> Mapping[str, T]:
+        """What each HAProxy answers, by socket; raises where one fails."""
+        found = self._each(act)
+        self._raise(what, found)
+        return {where: answer for where, answer in found.items() if not isinstance(answer, LockstepError)}
+
+    def _each(self, act: Callable[[RuntimeApi], T]) -> Mapping[str, T | LockstepError]:
+        def one(where: str) -> T | LockstepError:
+            try:
+                return act(RuntimeApi(where, self._seconds))
+            except (RefusedError, UnansweredError) as error:
+                return error
+
+        sockets = self._settings.sockets
+        with ThreadPoolExecutor(max_workers=len(sockets)) as pool:
+            return dict(zip(sockets, pool.map(one, sockets), strict=True))
+
+    def _raise(self, what: str, found: Mapping[str, object]) -> None:
+        """One error for all that failed: unknown if any is, since a no of one says nothing of the other."""
+        failed = {where: error for where, error in found.items() if isinstance(error, LockstepError)}
+        if not failed:
+            return
+        first = next((e for e in failed.values() if isinstance(e, UnansweredError)), next(iter(failed.values())))
+        if len(found) == 1:
+            raise first
+        confirmed = [where for where in found if where not in failed]
+        lines = [f"{where}: {error.problem.what}; found {error.problem.found}" for where, error in failed.items()]
+        if confirmed:
+            lines.append(f"confirmed by {', '.join(confirmed)}")
+        raise type(first)(
+            f"not every HAProxy could {what}",
+            where=", ".join(failed),
+            expected=f"{len(found)} answers, from {', '.join(found)}; {first.problem.expected}",
+            found="; ".join(lines),
+            remedy=first.problem.remedy,
+        )

@@ -87,16 +87,16 @@ class Inventories(Target[bytes]):
         self._directory.cleanup()
 
     def make(self, random: Random) -> bytes:
-        text = SMALL if random.random() < 0.85 else VALID
+        text = SMALL if random.random() < 0.97 else VALID
         match random.randrange(20):
             case 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7:
                 value: Any = _DOCUMENTS[text]
                 for _ in range(random.randint(1, 2)):
                     value = mutate_value(random, value)
                 return spelled(random, value)
-            case 8:
+            case 8 if random.random() < 0.1:
                 return text.encode().replace(b"mount: ", b"mount: " + pick(random, ABYSSES)[:2000], 1)
-            case 9:
+            case 9 if random.random() < 0.1:
                 return _billion_laughs(random)
             case 10:
                 return (b"\xef\xbb\xbf" + text.encode(), text.encode("utf-16"), text.encode("latin-1"))[

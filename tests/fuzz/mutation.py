@@ -224,7 +224,7 @@ def junk(random: Random) -> Any:
         case 4:
             return pick(random, ([], {}, [[]], [None], {"": ""}, [{}]))
         case 5:
-            return nested(pick(random, (3, 30, 500)))
+            return nested(pick(random, (3, 3, 3, 3, 3, 30, 500)))
         case _:
             return odd_text(random)
 

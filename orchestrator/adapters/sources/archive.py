@@ -18,8 +18,9 @@ from orchestrator.domain.errors import ReleaseError
 STEP = 2**20
 
 #: What the readers of the standard library raise at bytes that are not what they should be. RuntimeError covers
-#: features that they don't know (NotImplementedError) and headers nested without end (RecursionError).
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+#: features that they don't know (NotImplementedError) and headers nested without end (RecursionError), OverflowError
+#: places and lengths that no file can have.
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, OverflowError)
 
 
 @contextmanager
