@@ -11,7 +11,7 @@ import csv
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -30,8 +30,8 @@ CHECKED = 0x02
 
 _COMMAND = re.compile(r"[a-z]+(?: [A-Za-z0-9_.:/-]+)+")
 _NUMBER = re.compile(r"[0-9]{1,10}")
-_STATES = ("be_name", "srv_name", "srv_op_state", "srv_admin_state", "srv_check_state")
-_STATISTICS = ("pxname", "svname", "check_rise", "check_fall", "check_health")
+_STATES = ("srv_op_state", "srv_admin_state", "srv_check_state")
+_STATISTICS = ("check_rise", "check_fall", "check_health")
 
 
 class Admin(IntFlag):
@@ -76,18 +76,19 @@ class RuntimeApi:
     def servers(self, backend: str) -> Mapping[str, Server]:
         """The servers of a backend by their names."""
         answer = self._ask(f"show servers state {backend}")
-        lines = answer.splitlines()
-        if lines[:1] != ["1"]:
+        version, _, table = answer.partition("\n# ")
+        if version != "1":
             self._refuse(answer, backend)
-        rows = self._rows(lines[1:], " ", _STATES, answer)
+        rows = self._rows(
+            [line.split(" ") for line in table.split("\n")], answer, _STATES, backend, ("be_name", "srv_name")
+        )
         return {
-            row["srv_name"]: Server(
+            name: Server(
                 admin=Admin(int(row["srv_admin_state"]) & sum(Admin)),
                 running=int(row["srv_op_state"]) == RUNNING,
                 checked=bool(int(row["srv_check_state"]) & CHECKED),
             )
-            for row in rows
-            if row["be_name"] == backend and self._are_numbers(row, _STATES[2:], answer)
+            for name, row in rows.items()
         }
 
     def passed(self, backend: str) -> Mapping[str, bool]:
@@ -97,36 +98,40 @@ class RuntimeApi:
         tells the two apart, but not where ``fall`` is 1.
         """
         answer = self._ask(f"show stat {backend} 4 -1")
-        lines = answer.splitlines()
         if not answer.startswith("# "):
             self._refuse(answer, backend)
+        try:
+            table = list(csv.reader(answer[2:].split("\n"), strict=True))
+        except csv.Error as error:
+            raise self._garbled(answer) from error
         return {
-            row["svname"]: int(row["check_health"]) == int(row["check_rise"]) + int(row["check_fall"]) - 1
-            for row in self._rows(lines, ",", _STATISTICS, answer)
-            if row["pxname"] == backend and row["check_rise"] and self._are_numbers(row, _STATISTICS[2:], answer)
+            name: int(row["check_health"]) == int(row["check_rise"]) + int(row["check_fall"]) - 1
+            for name, row in self._rows(table, answer, _STATISTICS, backend, ("pxname", "svname")).items()
         }
 
     def _rows(
-        self, lines: list[str], separator: str, columns: tuple[str, ...], answer: str
-    ) -> Iterator[dict[str, str]]:
-        """The rows of a table whose first line, behind ``#``, names its columns."""
-        header, *rows = csv.reader(lines, delimiter=separator, strict=True) if lines else [[]]
-        if separator == " ":
-            header = header[1:] if header[:1] == ["#"] else []
-        else:
-            header[0] = header[0].removeprefix("# ")
-        if any(header.count(column) != 1 for column in columns):
-            raise self._garbled(answer)
-        for row in rows:
-            if row and not row[0].startswith("#"):
-                if len(row) != len(header):
-                    raise self._garbled(answer)
-                yield dict(zip(header, row, strict=True))
+        self, table: list[list[str]], answer: str, numbers: tuple[str, ...], backend: str, names: tuple[str, str]
+    ) -> Mapping[str, Mapping[str, str]]:
+        """The rows of a backend's servers below a header, by server. `numbers` are the columns that hold some.
 
-    def _are_numbers(self, row: Mapping[str, str], columns: tuple[str, ...], answer: str) -> bool:
-        if not all(_NUMBER.fullmatch(row[column]) for column in columns):
+        `names` are the columns with the names of backend and server. A row whose first number is missing is that of a
+        server without health checks, and left out.
+        """
+        header, *lines = table
+        if any(header.count(name) != 1 for name in (*names, *numbers)):
             raise self._garbled(answer)
-        return True
+        rows: dict[str, Mapping[str, str]] = {}
+        for line in lines:
+            if len(line) != len(header):
+                raise self._garbled(answer)
+            row = dict(zip(header, line, strict=True))
+            if row[names[0]] != backend or not row[numbers[0]]:
+                continue
+            server = row[names[1]]
+            if server in rows or not all(_NUMBER.fullmatch(row[name]) for name in numbers):
+                raise self._garbled(answer)
+            rows[server] = row
+        return rows
 
     def _refuse(self, answer: str, subject: str) -> None:
         """`RefusedError` where the answer is one of HAProxy's refusals, else `UnansweredError`."""

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from inventory.model import LoadBalancer
+from inventory.model import HAPROXY_NAME, LoadBalancer
+from inventory.problem import quoted
 from orchestrator.adapters.haproxy import ANSWER_SECONDS, Admin, RuntimeApi, Server
-from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
+from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError, UsageError
 
 #: Between two looks at a server that is to come up, in seconds.
 LOOK_SECONDS = 0.1
@@ -89,7 +90,7 @@ class HaproxyLoadBalancer:
 
     def _told(self, api: RuntimeApi, frontend: str, state: str, holds: Callable[[Admin], bool]) -> None:
         """Tell one HAProxy, and have it read back."""
-        api.set_state(self._settings.backend, self._settings.server(frontend), state)
+        api.set_state(self._settings.backend, self._name(frontend), state)
         admin = self._server(api, frontend).admin
         if not holds(admin):
             raise RefusedError(
@@ -104,13 +105,20 @@ class HaproxyLoadBalancer:
         server = self._server(api, frontend)
         if server.admin or not server.running:
             return False
-        return not server.checked or api.passed(self._settings.backend).get(self._settings.server(frontend), False)
+        return not server.checked or api.passed(self._settings.backend).get(self._name(frontend), False)
+
+    def _name(self, frontend: str) -> str:
+        """Its name in HAProxy: whatever it is, it is one word of a command, and no more."""
+        name = self._settings.server(frontend)
+        if HAPROXY_NAME.fullmatch(name) is None:
+            raise UsageError("not the name of a frontend", found=quoted(frontend))
+        return name
 
     def _server(self, api: RuntimeApi, frontend: str) -> Server:
         return self._of(api.servers(self._settings.backend), frontend, api)
 
     def _of(self, servers: Mapping[str, Server], frontend: str, api: RuntimeApi) -> Server:
-        name = self._settings.server(frontend)
+        name = self._name(frontend)
         if name not in servers:
             raise RefusedError(
                 f"HAProxy does not know {self._settings.backend}/{name}",

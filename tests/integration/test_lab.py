@@ -147,6 +147,15 @@ class TestUp:
         ]
         assert all(each.identity == str(shared.blueprint.client_key) for each in fleet.frontends)
 
+    def test_the_inventory_names_the_load_balancer_whose_socket_is_the_lab_s_user_s_alone(self, shared: Lab) -> None:
+        (fleet,) = loader.load(shared.inventory_path).fleets
+        assert fleet.load_balancer is not None
+        assert fleet.load_balancer.sockets == (f"unix://{shared.blueprint.admin_socket}",)
+        servers = {fleet.load_balancer.server(each.name) for each in fleet.frontends}
+        assert (fleet.load_balancer.backend, servers) == ("web", set(shared.rotation()))
+        socket_file = shared.blueprint.admin_socket.stat()
+        assert (socket_file.st_uid, socket_file.st_mode & 0o777) == (os.geteuid(), 0o600)
+
     def test_every_frontend_has_an_address_and_a_host_key_of_its_own(self, shared: Lab) -> None:
         (fleet,) = loader.load(shared.inventory_path).fleets
         assert len({each.address for each in fleet.frontends}) == 3
