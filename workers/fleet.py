@@ -118,6 +118,7 @@ class SshFleet:
         self._armed.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+        self._steps.hang_up(self._number)
 
     # ── in this process ──
 

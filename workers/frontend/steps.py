@@ -46,6 +46,10 @@ class Steps:
         """The open connection of this job."""
         return self._connections.session(job.deployment.id, job.frontend)
 
+    def hang_up(self, number: int) -> None:
+        """Close this process's connections for a deployment."""
+        self._connections.close(number)
+
     def stage(self, job: Job) -> Detail:
         """Bring what the frontend lacks and build the activation beside what it serves.
 

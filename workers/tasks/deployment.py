@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from inventory.model import Fleet
 from orchestrator.domain.errors import LockstepError
 from orchestrator.domain.rotation import Drain
-from orchestrator.ports import lead_of
-from orchestrator.services.coordinator import Coordinator
+from orchestrator.services.leading import held, lead
 from workers.bootstrap import Workshop
 from workers.rotation import still_out, take_out
 
@@ -24,17 +22,7 @@ WATCH_EVERY = timedelta(seconds=5)
 
 def coordinate(workshop: Workshop, number: int) -> None:
     """Bring a deployment as far as it can go now, unless somebody leads it already."""
-    with structlog.contextvars.bound_contextvars(deployment=number), held(workshop, lead_of(number)) as lead:
-        if lead is None:
-            log.info("led by another worker")
-            return
-        try:
-            Coordinator(workshop.lockstep.ledger, workshop.fleet(number), number, takes_over=lead).run()
-        except LockstepError as error:
-            # The row says how far it came. Whoever looks for deployments that nobody leads goes on from there.
-            log.exception("coordination ended", **error.problem.as_dict())
-        finally:
-            workshop.connections.close(number)
+    lead(workshop.lockstep.ledger, workshop.lockstep.leases, number, partial(workshop.fleet, number))
 
 
 def drain(workshop: Workshop, number: int) -> None:
@@ -59,7 +47,7 @@ def drain(workshop: Workshop, number: int) -> None:
 
 def watch(workshop: Workshop) -> None:
     """Drain what is to be drained and is not yet, and see that nobody forgot what is. One worker at a time."""
-    with held(workshop, "watch") as mine:
+    with held(workshop.lockstep.leases, "watch") as mine:
         for standing in workshop.lockstep.ledger.drains() if mine else ():
             if standing.confirmed:
                 _keep_out(standing)
@@ -75,21 +63,3 @@ def _keep_out(standing: Drain) -> None:
             still_out(fleet, frontend)
     except LockstepError as error:
         log.warning("nobody knows whether it is still drained", frontend=standing.frontend, **error.problem.as_dict())
-
-
-@contextmanager
-def held(workshop: Workshop, name: str) -> Iterator[bool | None]:
-    """True with the lease of this name, None where somebody else has it, False where nobody can tell."""
-    try:
-        lease = workshop.lockstep.leases.take(name)
-    except LockstepError as error:
-        log.warning("going on without a lease", lease=name, **error.problem.as_dict())
-        yield False
-        return
-    if lease is None:
-        yield None
-        return
-    try:
-        yield True
-    finally:
-        lease.release()

@@ -8,9 +8,9 @@ from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Step
 from orchestrator.ports import Deployments, work_on
 from orchestrator.services.coordinator import found
+from orchestrator.services.leading import held
 from workers.bootstrap import Workshop
 from workers.fleet import attempt
-from workers.tasks.deployment import held
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ def _do(workshop: Workshop, number: int, ask: Ask) -> None:
     ledger = workshop.lockstep.ledger
     bound = structlog.contextvars.bound_contextvars(deployment=number, frontend=ask.frontend)
     # The lease tells the coordinator that somebody works on it: when it is gone without a report, it asks another.
-    with bound, held(workshop, work_on(number, ask)) as working:
+    with bound, held(workshop.lockstep.leases, work_on(number, ask)) as working:
         if working is None or found(ledger, number).decision is not None or _reported(ledger, number, ask):
             # A message that comes late, or twice: nobody waits for it any more, or somebody does it, or has done it.
             log.info("nothing to do", step=str(ask.step))
