@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from functools import cached_property, lru_cache, partial
 
 from inventory.model import Fleet, Frontend
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.coordination import Ask
-from orchestrator.domain.deployment import Deployment, Kind
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.retention import retained
 from orchestrator.domain.rotation import Drain
-from orchestrator.ota.layouts import layout
-from orchestrator.services.coordinator import found
 from workers.distribution.packs import PackShelf
 from workers.fleet import SshFleet
 from workers.frontend.connections import Connections
-from workers.frontend.job import Held, Job, Prepared
+from workers.frontend.job import Job, Prepared, prepared
 from workers.frontend.steps import Detail, Steps
 from workers.frontend.transport import Session
 
@@ -46,11 +41,11 @@ class Workshop:
     def job(self, number: int, frontend: str) -> Job:
         """One frontend of one deployment; `UsageError` where the ledger knows neither."""
         with self._preparing:  # once, not by every thread at the same moment
-            prepared = self._prepared(number)
-        server = prepared.fleet.frontend(frontend)
+            known = self._prepared(number)
+        server = known.fleet.frontend(frontend)
         if server is None:
             raise UsageError(f"deployment {number} has no frontend {frontend}")
-        return Job(prepared, server)
+        return Job(known, server)
 
     def do(self, number: int, ask: Ask) -> Detail:
         """One step of one frontend."""
@@ -73,33 +68,4 @@ class Workshop:
         return frontend, drain.name, drain.number, partial(self.connections.session, -drain.number)
 
     def _prepare(self, number: int) -> Prepared:
-        ledger, artifacts = self.lockstep.ledger, self.lockstep.artifacts
-        deployment = found(ledger, number)
-        fleet = Fleet.model_validate(deployment.plan.snapshot)
-        before = ledger.committed(fleet.key, before=deployment.epoch)
-        age = timedelta(hours=fleet.policy.keep_hours)
-        kept = retained([deployment, *before], fleet.policy.keep, age, self.lockstep.clock())[1:]
-        read = lru_cache(maxsize=None)(artifacts.manifest)
-
-        def held(row: Deployment) -> Held:
-            return Held(row.name, layout(row.activation, {p.digest: read(p.digest) for p in row.plan.placements}))
-
-        own = held(deployment)
-        # Only a frontend that comes back may lack what the others keep.
-        earlier = tuple(held(row) for row in reversed(kept)) if deployment.plan.kind is Kind.READMIT else ()
-        return Prepared(
-            deployment,
-            fleet,
-            own,
-            earlier,
-            kept=frozenset(row.name for row in kept),
-            served=frozenset(row.name for row in before),
-            manifests={p.digest: read(p.digest) for p in deployment.plan.placements},
-            sizes={
-                file.sha256: file.size
-                for row in (deployment, *kept)
-                for p in row.plan.placements
-                for file in read(p.digest)
-            },
-            previous={p.app: read(p.digest) for p in (before[0].plan.placements if before else ())},
-        )
+        return prepared(self.lockstep.ledger, self.lockstep.artifacts, number, self.lockstep.clock())

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
 
 from inventory.model import Fleet, Frontend
 from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import Deployment, Kind
 from orchestrator.domain.layout import Layout
 from orchestrator.domain.release import Manifest
+from orchestrator.domain.retention import retained
+from orchestrator.ota.layouts import layout
+from orchestrator.ports import Artifacts, Deployments
+from orchestrator.services.coordinator import found
 from workers.frontend.commands import Probed
 
 
@@ -39,6 +45,39 @@ class Prepared:
     manifests: Mapping[str, Manifest]
     previous: Mapping[str, Manifest]
     sizes: Mapping[str, int]
+
+
+def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: datetime) -> Prepared:
+    """What a deployment's frontends must hold, and may let go of, as the ledger says it now."""
+    deployment = found(ledger, number)
+    fleet = Fleet.model_validate(deployment.plan.snapshot)
+    before = ledger.committed(fleet.key, before=deployment.epoch)
+    age = timedelta(hours=fleet.policy.keep_hours)
+    kept = retained([deployment, *before], fleet.policy.keep, age, now)[1:]
+    read = lru_cache(maxsize=None)(artifacts.manifest)
+
+    def held(row: Deployment) -> Held:
+        return Held(row.name, layout(row.activation, {p.digest: read(p.digest) for p in row.plan.placements}))
+
+    own = held(deployment)
+    # Only a frontend that comes back may lack what the others keep.
+    earlier = tuple(held(row) for row in reversed(kept)) if deployment.plan.kind is Kind.READMIT else ()
+    return Prepared(
+        deployment,
+        fleet,
+        own,
+        earlier,
+        kept=frozenset(row.name for row in kept),
+        served=frozenset(row.name for row in before),
+        manifests={p.digest: read(p.digest) for p in deployment.plan.placements},
+        sizes={
+            file.sha256: file.size
+            for row in (deployment, *kept)
+            for p in row.plan.placements
+            for file in read(p.digest)
+        },
+        previous={p.app: read(p.digest) for p in (before[0].plan.placements if before else ())},
+    )
 
 
 @dataclass(frozen=True)
