@@ -9,7 +9,7 @@ import structlog
 
 from orchestrator.domain.errors import LockstepError
 from orchestrator.ports import Deployments, Fleet, Leases, lead_of
-from orchestrator.services.coordinator import Coordinator, Inbox
+from orchestrator.services.coordinator import Coordinator
 
 log = structlog.get_logger()
 
@@ -19,7 +19,7 @@ def lead(
     leases: Leases,
     number: int,
     fleet: Callable[[], Fleet],
-    inbox: Callable[[], Inbox] = Inbox,
+    coordinator: Callable[..., Coordinator] = Coordinator,
 ) -> None:
     """Bring a deployment as far as it can go now, unless somebody leads it already."""
     with structlog.contextvars.bound_contextvars(deployment=number), held(leases, lead_of(number)) as known:
@@ -27,7 +27,7 @@ def lead(
             log.info("led by another worker")
             return
         try:
-            Coordinator(ledger, fleet(), number, takes_over=known, inbox=inbox()).run()
+            coordinator(ledger, fleet(), number, takes_over=known).run()
         except LockstepError as error:
             # The row says how far it came. Whoever looks for deployments that nobody leads goes on from there.
             log.exception("coordination ended", **error.problem.as_dict())

@@ -1,0 +1,94 @@
+"""A worker's process: it leads what reaches it through the queue and what its lookout finds, and looks after drains."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.errors import LockstepError
+from orchestrator.services.coordinator import Coordinator
+from orchestrator.services.leading import lead
+from orchestrator.services.recovery import Lookout
+from tests.simulator.actors import Actor, Process
+from tests.simulator.fleet import SteppedFleet, take_out
+from tests.simulator.ports import SteppedInbox
+
+if TYPE_CHECKING:
+    from tests.simulator.world import World
+
+
+def never() -> bool:
+    """Not before it is wanted."""
+    return False
+
+
+class Worker:
+    """One process."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.process = Process(name)
+        self._ledger = world.ledger_of()
+        self._leases = world.leases(self.process)
+        self._sentry: Actor = self.process.begin("lookout", self._watch)
+        self._sentry.ready = never
+
+    @property
+    def looks(self) -> bool:
+        """Whether its lookout waits for the next look."""
+        return self._sentry.ready is never
+
+    def look(self) -> None:
+        """Begin the next look."""
+        self._sentry.ready = _at_any_time
+
+    def does(self, task: str, number: int) -> None:
+        """A message reached it."""
+        if task == "coordinate":
+            self._lead(number)
+        else:
+            self.process.begin(f"drain {number}", partial(self._drain, number))
+
+    def _watch(self) -> None:
+        lookout = Lookout(self._ledger, self._leases, self.world.clock, lambda: self.world.now)
+        while True:
+            # The ledger or the broker may be silent: the next look is another one.
+            with contextlib.suppress(LockstepError):
+                for number in lookout.look():
+                    self._lead(number)
+                self._look_after_drains()
+            self.world.running.now.pause("look", never)
+
+    def _look_after_drains(self) -> None:
+        for drain in self._ledger.drains():
+            if not drain.confirmed:
+                self._drain(drain.number)
+            elif drain.frontend in self.world.ready:
+                self.world.balance(drain.frontend, ready=False)
+
+    def _lead(self, number: int) -> None:
+        world = self.world
+
+        def fleet() -> SteppedFleet:
+            return SteppedFleet(world, self.process, self._ledger, number)
+
+        inbox = SteppedInbox(world.running)
+        coordinator = partial(Coordinator, inbox=inbox, machine=world.rules.machine)
+        self.process.begin(f"lead {number}", lambda: lead(self._ledger, self._leases, number, fleet, coordinator))
+
+    def _drain(self, number: int) -> None:
+        """As `workers.tasks.deployment.drain` does."""
+        standing = self._ledger.drain(number)
+        if standing is None or standing.lifted_at is not None:
+            return
+        try:
+            take_out(self.world, self.process, standing.frontend, standing.name, number)
+        except LockstepError:
+            return
+        self._ledger.confirm_drain(number, "the load balancer")
+
+
+def _at_any_time() -> bool:
+    return True
