@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,7 +54,10 @@ class Deployments(Protocol):
     """The ledger's deployments: the only record of what was decided."""
 
     def plan(self, plan: Plan) -> Deployment:
-        """Open a deployment under the fleet's next epoch; `ConflictError` while another of the fleet is open."""
+        """Open a deployment under the fleet's next epoch.
+
+        `ConflictError` while another of the fleet is open, and where the fleet has moved since this was planned.
+        """
         ...
 
     def deployment(self, number: int) -> Deployment | None:
@@ -130,10 +133,19 @@ class Deployments(Protocol):
         ...
 
     def add_drain(
-        self, fleet: str, frontend: str, snapshot: Mapping[str, Any], actor: str, reason: str, *, anew: bool = False
+        self,
+        fleet: str,
+        frontend: str,
+        snapshot: Mapping[str, Any],
+        actor: str,
+        reason: str,
+        *,
+        remaining: Collection[str] | None = None,
+        anew: bool = False,
     ) -> Drain:
         """Say that a frontend is to be out of rotation; the drain that is not lifted yet, where there is one.
 
+        `remaining` are those of which another one must be left without a drain, confirmed or not; else `ConflictError`.
         `anew` lifts that one and begins another, with a higher number: what still wants to end the old one can't.
         """
         ...

@@ -14,7 +14,7 @@ import structlog
 
 from orchestrator.domain.coordination import Ask, unknown
 from orchestrator.domain.deployment import Outcome, Report, Step
-from orchestrator.domain.errors import LockstepError, Problem, RefusedError, UnansweredError
+from orchestrator.domain.errors import ConflictError, LockstepError, Problem, RefusedError, UnansweredError
 from orchestrator.ports import Dispatch, Leases, Ledger, work_on
 from workers.frontend.armed import Armed
 from workers.frontend.job import Job
@@ -55,7 +55,7 @@ def attempt(ask: Ask, act: Callable[[], Detail]) -> Report:
 
 def failed(ask: Ask, error: Exception) -> Report:
     """Refused where the other side said no; unknown where nobody can tell what happened."""
-    outcome = Outcome.REFUSED if isinstance(error, RefusedError) else Outcome.UNKNOWN
+    outcome = Outcome.REFUSED if isinstance(error, RefusedError | ConflictError) else Outcome.UNKNOWN
     return Report(ask.frontend, ask.step, ask.attempt, outcome, problem=problem_of(error, ask.frontend))
 
 
@@ -156,7 +156,14 @@ class SshFleet:
         fleet, frontend, number = job.fleet, job.frontend, job.deployment.id
         reason = f"deployment {number} could not bring it along"
         actor = job.deployment.plan.actor
-        drain = self._ledger.add_drain(fleet.key, frontend.name, job.deployment.plan.snapshot, actor, reason)
+        drain = self._ledger.add_drain(
+            fleet.key,
+            frontend.name,
+            job.deployment.plan.snapshot,
+            actor,
+            reason,
+            remaining=job.deployment.plan.frontends,
+        )
         by = take_out(fleet, frontend, drain.name, drain.number, lambda _: self._steps.session(job))
         self._ledger.confirm_drain(drain.number, by)
         return {"drain": drain.number, "by": by}

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator.domain.activation import Activation, ActivationName, Placement
+from orchestrator.domain.errors import ConflictError
 
 
 class State(StrEnum):
@@ -137,7 +138,9 @@ class Plan:
 
     `fleet` is the key ``environment/fleet``; `frontends` are the names in rotation; `snapshot` is the fleet as the
     inventory gave it, so that a worker needs no inventory of its own and a later edit changes nothing. `readmits`
-    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment.
+    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment. `after` is
+    the number of the fleet's newest deployment when this was planned, 0 where there was none; None where it does not
+    matter.
     """
 
     fleet: str
@@ -151,6 +154,7 @@ class Plan:
     due_at: datetime | None = None
     expires_at: datetime | None = None
     readmits: Mapping[str, int] = field(default_factory=dict)
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +181,12 @@ class Deployment:
     def activation(self) -> Activation:
         """What the fleet serves when this deployment is done."""
         return Activation.of(self.name, self.plan.placements)
+
+
+def overtaken(fleet: str, newest: int) -> ConflictError:
+    """Another deployment came between the planning of one and its row."""
+    return ConflictError(
+        f"{fleet} was moved by somebody else while this deployment was being planned",
+        found=f"deployment {newest}",
+        remedy="look at what the fleet serves, then deploy again",
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.deployment import Deployment, Kind, State
+from orchestrator.domain.errors import ConflictError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class Drain:
     def confirmed(self) -> bool:
         """Whether the frontend is out of rotation, as far as anybody could find out."""
         return self.confirmed_at is not None
+
+
+def last_in_rotation(fleet: str, frontend: str) -> ConflictError:
+    """Nobody would be left to serve."""
+    return ConflictError(
+        f"{frontend} is the last frontend of {fleet} in rotation",
+        expected="another one that goes on serving",
+        remedy="bring another one in first: lockstep readmit",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class Deploying:
             UsageError: The fleet has no such frontend, or serves nothing yet.
             ConflictError: One of them is in rotation.
         """
+        after = self._newest(fleet)
         present = last_committed(self.ledger, fleet.key)
         if present is None:
             raise UsageError(
@@ -58,7 +59,7 @@ class Deploying:
         readmits = {name: self._to_readmit(fleet, name, actor) for name in dict.fromkeys(frontends)}
         placements = present.plan.placements
         plan = self._whole(fleet, Kind.READMIT, {}, placements, Schedule(), actor, tuple(readmits))
-        return self._start(replace(plan, readmits=readmits))
+        return self._start(replace(plan, readmits=readmits, after=after))
 
     def _to_readmit(self, fleet: Fleet, name: str, actor: str) -> int:
         """The drain that is to end. A new frontend gets one first, so that it is let in by the same way."""
@@ -72,6 +73,7 @@ class Deploying:
 
     def plan(self, fleet: Fleet, changes: Mapping[str, str], schedule: Schedule, actor: str) -> Plan:
         """What a deployment would be. Changes nothing. `UsageError` for apps or versions that do not exist."""
+        after = self._newest(fleet)
         mounted = {app.name: app for app in fleet.apps}
         for app in changes:
             if app not in mounted:
@@ -82,10 +84,12 @@ class Deploying:
             if placement.app in mounted:
                 placements.setdefault(placement.app, _moved(placement, mounted[placement.app]))
         everybody = self._in_rotation(fleet)
-        return self._whole(fleet, Kind.DEPLOY, changes, tuple(sorted(placements.values())), schedule, actor, everybody)
+        served = tuple(sorted(placements.values()))
+        return replace(self._whole(fleet, Kind.DEPLOY, changes, served, schedule, actor, everybody), after=after)
 
     def plan_rollback(self, fleet: Fleet, epoch: int | None, schedule: Schedule, actor: str) -> Plan:
         """What a rollback would be. Changes nothing. `UsageError` where there is nothing to go back to."""
+        after = self._newest(fleet)
         committed = self.ledger.committed(fleet.key)
         if not committed:
             raise UsageError(f"{fleet.key} was never deployed to", remedy=f"lockstep deploy {fleet.key} APP=VERSION")
@@ -100,7 +104,8 @@ class Deploying:
         mounted = {app.name: app for app in fleet.apps}
         placements = tuple(sorted(_moved(p, mounted[p.app]) for p in target.plan.placements if p.app in mounted))
         changes = {p.app: p.version for p in placements}
-        return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, self._in_rotation(fleet))
+        everybody = self._in_rotation(fleet)
+        return replace(self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, everybody), after=after)
 
     def proceed(self, number: int) -> Deployment:
         """Let a held deployment go on, or carry on one whose outcome is open. `ConflictError` where it has ended."""
@@ -136,6 +141,16 @@ class Deploying:
         return found(self.ledger, number)
 
     # ── below ──
+
+    def _newest(self, fleet: Fleet) -> int:
+        """The fleet's newest deployment, to be read before anything that it decides: 0 where there is none.
+
+        An open one, which still moves things, is nothing to plan on: nothing comes after -1.
+        """
+        newest = next(iter(self.ledger.history(fleet.key, 1)), None)
+        if newest is None:
+            return 0
+        return newest.id if newest.state.ended else -1
 
     def _start(self, plan: Plan) -> Deployment:
         deployment = self.ledger.plan(plan)

@@ -38,16 +38,18 @@ class Rotating:
             raise ConflictError(
                 f"{frontend} was never in rotation", remedy=f"bring it in: lockstep readmit {fleet.key} {frontend}"
             )
-        if present.serving == (frontend,):
-            raise ConflictError(
-                f"{frontend} is the last frontend of {fleet.key} in rotation",
-                expected="another one that goes on serving",
-                remedy="bring another one in first: lockstep readmit",
-            )
         held = self.ledger.open_deployment(fleet.key)
         # Whoever readmits it just now must not succeed after this.
         anew = held is not None and held.plan.kind is Kind.READMIT and frontend in held.plan.frontends
-        drain = self.ledger.add_drain(fleet.key, frontend, fleet.model_dump(mode="json"), actor, reason, anew=anew)
+        drain = self.ledger.add_drain(
+            fleet.key,
+            frontend,
+            fleet.model_dump(mode="json"),
+            actor,
+            reason,
+            remaining={frontend, *present.serving},
+            anew=anew,
+        )
         if not drain.confirmed:
             # Why it could not be confirmed the last time says nothing of this time.
             self.ledger.doubt_drain(drain.number, {})

@@ -87,8 +87,7 @@ class SteppedFleet:
         if stream is None:
             return self._activate
         self._world.running.now.pause(f"say the word to {ask.frontend}")
-        if not stream.broken:
-            stream.say(self._name)
+        stream.say(self._name)
         return lambda job: _flipped(self._world.hear(stream))
 
     def _call(self, job: Job, label: str, act: Callable[[Frontend], Answer]) -> Answer:
@@ -181,7 +180,10 @@ class SteppedFleet:
 
     def _drain(self, job: Job) -> Detail:
         fleet, frontend = job.fleet, job.frontend.name
-        drain = self._ledger.add_drain(fleet.key, frontend, job.deployment.plan.snapshot, "test", "not reached")
+        plan = job.deployment.plan
+        drain = self._ledger.add_drain(
+            fleet.key, frontend, plan.snapshot, "test", "not reached", remaining=plan.frontends
+        )
         self._take_out(job, drain.number)
         self._ledger.confirm_drain(drain.number, "the load balancer")
         return {}

@@ -71,6 +71,7 @@ class Meddler:
         self._world = world
         self._random = random
         self._commands = commands
+        self._due = 0.0
 
     def work(self, process: Process) -> None:
         """One command, and the next one some time later."""
@@ -80,8 +81,8 @@ class Meddler:
         deploying = Deploying(ledger, world.artifacts, dispatch, world.clock)
         rotating = Rotating(ledger, dispatch)
         for _ in range(self._commands):
-            due = world.now + self._random.choice((0.2, 0.6, 1.5, 3.0))
-            world.running.now.pause("look at the clock", lambda at=due: self._world.now >= at)
+            self._due = world.now + self._random.choice((0.2, 0.6, 1.5, 3.0))
+            world.running.now.pause("look at the clock", lambda: self._world.now >= self._due)
             try:
                 self._meddle(deploying, rotating)
             except LockstepError:

@@ -64,9 +64,10 @@ class Stream:
         self.to_frontend.append(request)
 
     def say(self, name: ActivationName) -> None:
-        """Send the word; an answer follows."""
+        """Send the word; an answer follows, where nothing has broken."""
         self.heard = None
-        self.to_frontend.append(Word(name))
+        if not self.broken:
+            self.to_frontend.append(Word(name))
 
     def close(self) -> None:
         """The worker's end closes, or its process has ended."""

@@ -49,7 +49,7 @@ class Worker:
         if task == "coordinate":
             self._lead(number)
         else:
-            self.process.begin(f"drain {number}", partial(self._drain, number))
+            self.process.begin(f"drain {number}", partial(self._drain_or_not, number))
 
     def _watch(self) -> None:
         lookout = Lookout(self._ledger, self._leases, self.world.clock, lambda: self.world.now)
@@ -78,15 +78,17 @@ class Worker:
         coordinator = partial(Coordinator, inbox=inbox, machine=world.rules.machine)
         self.process.begin(f"lead {number}", lambda: lead(self._ledger, self._leases, number, fleet, coordinator))
 
+    def _drain_or_not(self, number: int) -> None:
+        # Where it fails, the next look finds it.
+        with contextlib.suppress(LockstepError):
+            self._drain(number)
+
     def _drain(self, number: int) -> None:
         """As `workers.tasks.deployment.drain` does."""
         standing = self._ledger.drain(number)
         if standing is None or standing.lifted_at is not None:
             return
-        try:
-            take_out(self.world, self.process, standing.frontend, standing.name, number)
-        except LockstepError:
-            return
+        take_out(self.world, self.process, standing.frontend, standing.name, number)
         self._ledger.confirm_drain(number, "the load balancer")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, insert, literal, select, update
@@ -34,9 +34,10 @@ from orchestrator.domain.deployment import (
     Trouble,
     decided_state,
     may_decide,
+    overtaken,
 )
 from orchestrator.domain.errors import ConflictError, UsageError
-from orchestrator.domain.rotation import Drain
+from orchestrator.domain.rotation import Drain, last_in_rotation
 from orchestrator.ports import Clock, ReleaseRecord
 
 #: The largest number that the databases can hold.
@@ -109,6 +110,7 @@ class SqlLedger:
                 # With this row in place no other deployment of the fleet is open, and none can be before the end of
                 # the transaction: what was committed last stays so.
                 _refuse_outdated(connection, plan)
+                _refuse_overtaken(connection, plan, number)
                 return deployment_of(connection.execute(_one(number)).mappings().one())
         except DuplicateError as error:
             raise _held(plan.fleet, self.open_deployment(plan.fleet)) from error
@@ -241,16 +243,27 @@ class SqlLedger:
         return found[0] if found else None
 
     def add_drain(
-        self, fleet: str, frontend: str, snapshot: Mapping[str, Any], actor: str, reason: str, *, anew: bool = False
+        self,
+        fleet: str,
+        frontend: str,
+        snapshot: Mapping[str, Any],
+        actor: str,
+        reason: str,
+        *,
+        remaining: Collection[str] | None = None,
+        anew: bool = False,
     ) -> Drain:
-        """The drain that stands, or a new one; with `anew` always a new one."""
+        """The drain that stands, or a new one; with `anew` always a new one. `ConflictError` where none remains."""
         standing = (drains.c.fleet == fleet, drains.c.frontend == frontend, drains.c.lifted_at.is_(None))
         with self._database.writing() as connection:
-            if anew:
-                connection.execute(update(drains).where(*standing).values(lifted_at=self._clock()))
+            # Whoever drains another frontend of the fleet waits: both would see that somebody is left.
+            connection.execute(_all_of(fleet).limit(1).with_for_update())
             row = connection.execute(select(drains).where(*standing)).mappings().one_or_none()
-            if row is not None:
+            if row is not None and not anew:
                 return drain_of(row)
+            if remaining is not None:
+                _refuse_last(connection, fleet, frontend, remaining)
+            connection.execute(update(drains).where(*standing).values(lifted_at=self._clock()))
             name = _newest(connection, fleet)
             columns = {
                 "fleet": fleet,
@@ -315,6 +328,16 @@ def _committed(query: Select[Any], fleet: str) -> Select[Any]:
     return mine.order_by(deployments.c.epoch.desc())
 
 
+def _all_of(fleet: str) -> Select[Any]:
+    return select(deployments.c.id).where(deployments.c.fleet == fleet).order_by(deployments.c.id)
+
+
+def _refuse_last(connection: Connection, fleet: str, frontend: str, remaining: Collection[str]) -> None:
+    out = select(drains.c.frontend).where(drains.c.fleet == fleet, drains.c.lifted_at.is_(None))
+    if set(remaining) <= {frontend, *connection.scalars(out)}:
+        raise last_in_rotation(fleet, frontend)
+
+
 def _newest(connection: Connection, fleet: str) -> ActivationName:
     """The activation of the fleet's newest deployment, whatever became of it."""
     query = select(deployments.c.epoch, deployments.c.nonce).where(deployments.c.fleet == fleet)
@@ -343,6 +366,14 @@ def _refuse_outdated(connection: Connection, plan: Plan) -> None:
                 found=f"{found.version}, though this deployment does not change {stands.app}",
                 remedy="look at what the fleet serves, then deploy again",
             )
+
+
+def _refuse_overtaken(connection: Connection, plan: Plan, number: int) -> None:
+    """Who is in rotation follows from the rows before this one: another row may have changed it."""
+    newest = select(func.max(deployments.c.id)).where(deployments.c.fleet == plan.fleet, deployments.c.id != number)
+    found = connection.scalar(newest) or 0
+    if plan.after is not None and found != plan.after:
+        raise overtaken(plan.fleet, found)
 
 
 def _held(fleet: str, holder: Deployment | None) -> ConflictError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,9 +19,10 @@ from orchestrator.domain.deployment import (
     Trouble,
     decided_state,
     may_decide,
+    overtaken,
 )
 from orchestrator.domain.errors import ConflictError, UsageError
-from orchestrator.domain.rotation import Drain
+from orchestrator.domain.rotation import Drain, last_in_rotation
 
 #: A time of day that never goes on.
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,6 +77,9 @@ class MemoryLedger:
         if self.open_deployment(plan.fleet) is not None:
             raise ConflictError(f"a deployment of {plan.fleet} is open")
         number = len(self._rows) + 1
+        newest = max((row.id for row in self._rows.values() if row.plan.fleet == plan.fleet), default=0)
+        if plan.after not in (None, newest):
+            raise overtaken(plan.fleet, newest)
         if plan.kind is Kind.READMIT:
             name = self.committed(plan.fleet)[0].name
         else:
@@ -155,14 +159,24 @@ class MemoryLedger:
         return self._drains.get(number)
 
     def add_drain(
-        self, fleet: str, frontend: str, snapshot: Mapping[str, Any], actor: str, reason: str, *, anew: bool = False
+        self,
+        fleet: str,
+        frontend: str,
+        snapshot: Mapping[str, Any],
+        actor: str,
+        reason: str,
+        *,
+        remaining: Collection[str] | None = None,
+        anew: bool = False,
     ) -> Drain:
-        """The drain that stands, or a new one; with `anew` always a new one."""
-        for drain in self.drains(fleet):
-            if drain.frontend == frontend and not anew:
-                return drain
-            if drain.frontend == frontend:
-                self._change_drain(drain.number, lifted_at=self._clock())
+        """The drain that stands, or a new one; with `anew` always a new one. `ConflictError` where none remains."""
+        out = {drain.frontend: drain for drain in self.drains(fleet)}
+        if frontend in out and not anew:
+            return out[frontend]
+        if remaining is not None and set(remaining) <= {frontend, *out}:
+            raise last_in_rotation(fleet, frontend)
+        if frontend in out:
+            self._change_drain(out[frontend].number, lifted_at=self._clock())
         number = len(self._drains) + 1
         name = self._newest(fleet)
         self._drains[number] = Drain(number, fleet, frontend, name, actor, reason, snapshot, self._clock())
