@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -75,7 +75,7 @@ class Coordinator:
         *,
         takes_over: bool = False,
         inbox: Inbox | None = None,
-        machine: type[Coordination] = Coordination,
+        machine: Callable[..., Coordination] = Coordination,
     ) -> None:
         self._ledger = ledger
         self._fleet = fleet

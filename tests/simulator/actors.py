@@ -27,7 +27,7 @@ class Actor:
         self.ready: Callable[[], bool] = always
         self.over = False
         #: Everything that it has learned so far: two actors that learned the same are in the same state.
-        self.learned = hash(name)
+        self.learned = hash(name) if process.remembers else 0
         self._act = act
         self._said: Any = None
         self._greenlet = greenlet(self._run)
@@ -53,7 +53,8 @@ class Actor:
 
     def learns(self, what: Hashable) -> None:
         """From now on it knows this."""
-        self.learned = hash((self.learned, what))
+        if self.process.remembers:
+            self.learned = hash((self.learned, what))
 
     def end(self) -> None:
         """Its process is gone. What it still does on its way out reaches nobody."""
@@ -68,10 +69,14 @@ class Actor:
 
 
 class Process:
-    """An operating system's process: its threads end together. Nothing that they do after that has an effect."""
+    """An operating system's process: its threads end together. Nothing that they do after that has an effect.
 
-    def __init__(self, name: str) -> None:
+    `remembers` has its threads keep what they learn, for whoever compares states.
+    """
+
+    def __init__(self, name: str, *, remembers: bool = False) -> None:
         self.name = name
+        self.remembers = remembers
         self.alive = True
         self.actors: list[Actor] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, cast
 
-from orchestrator.domain.coordination import Ask
+from orchestrator.domain.coordination import Ask, Coordination
 from orchestrator.domain.deployment import Report
 from orchestrator.domain.errors import UnansweredError
 from orchestrator.ports import Lease, Ledger
@@ -46,7 +46,8 @@ class SteppedLedger:
             found = call(*words, **options)
             if name in WRITES:
                 self._ledger.writes += 1
-            actor.learns(self._ledger.key())
+            if actor.process.remembers:
+                actor.learns(self._ledger.key())
             if isinstance(said, Broken):
                 raise UnansweredError("the ledger does not answer")
             return found
@@ -171,6 +172,7 @@ class SteppedInbox(Inbox):
         super().__init__()
         self._running = running
         self.waiting: list[Report] = []
+        self.machine: Coordination | None = None
 
     def put(self, report: Report) -> None:
         """An answer comes in."""
@@ -179,7 +181,25 @@ class SteppedInbox(Inbox):
     def take(self) -> list[Report]:
         """All that are there; none where the scheduler has the look come first."""
         actor = self._running.now
+        if actor.process.remembers and self.machine is not None:
+            # Whoever listens knows what the machine knows, and has forgotten how it came to know it.
+            actor.learned = hash(known(self.machine))
         actor.pause("listen", lambda: bool(self.waiting))
         reports, self.waiting = self.waiting, []
         actor.learns(tuple((report.frontend, report.step, report.attempt, report.outcome) for report in reports))
         return reports
+
+
+def known(machine: Coordination) -> Hashable:
+    """All that a coordination knows, as a value."""
+    return tuple(_value(value) for value in vars(machine).values())
+
+
+def _value(value: object) -> Hashable:
+    if isinstance(value, dict):
+        return tuple(sorted((name, _value(of)) for name, of in value.items()))
+    if isinstance(value, Report):
+        # Not its problem: words for the operator.
+        return (value.attempt, value.outcome, tuple(sorted(value.detail.get("served", {}).items())))
+    hashable: Any = value
+    return hash(hashable)

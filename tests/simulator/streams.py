@@ -148,6 +148,7 @@ class Stream:
         """What is on its way, as a value."""
         return (
             self.frontend.name,
+            None if self.listener is None else self.listener.name,
             tuple(message.label for message in self.to_frontend),
             tuple(self.to_worker),
             self.heard,

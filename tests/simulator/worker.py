@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.errors import LockstepError
 from orchestrator.services.coordinator import Coordinator
 from orchestrator.services.leading import lead
@@ -16,6 +17,11 @@ from tests.simulator.ports import SteppedInbox
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
+
+
+#: Looks with so long a pause between them find whatever there is.
+MOST_LOOKS = 4
+LONG_SECONDS = 70.0
 
 
 def never() -> bool:
@@ -29,9 +35,10 @@ class Worker:
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
-        self.process = Process(name)
+        self.process = Process(name, remembers=world.size.compared)
         self._ledger = world.ledger_of()
         self._leases = world.leases(self.process)
+        self._leaders: list[Actor] = []
         self._sentry: Actor = self.process.begin("lookout", self._watch)
         self._sentry.ready = never
 
@@ -40,9 +47,26 @@ class Worker:
         """Whether its lookout waits for the next look."""
         return self._sentry.ready is never
 
+    @property
+    def leads(self) -> int:
+        """How many deployments it leads, or is about to."""
+        return sum(not actor.over for actor in self._leaders)
+
     def look(self) -> None:
         """Begin the next look."""
         self._sentry.ready = _at_any_time
+
+    def find(self) -> None:
+        """Look until there is something to lead. What it has seen until then makes no difference to anything."""
+        threads = len(self.process.actors)
+        for _ in range(MOST_LOOKS):
+            self.world.now += LONG_SECONDS
+            self.look()
+            while not self.looks:
+                self.world.resume(self._sentry)
+            if len(self.process.actors) > threads:
+                break
+        self._sentry.learned = 0
 
     def does(self, task: str, number: int) -> None:
         """A message reached it."""
@@ -75,8 +99,14 @@ class Worker:
             return SteppedFleet(world, self.process, self._ledger, number)
 
         inbox = SteppedInbox(world.running)
-        coordinator = partial(Coordinator, inbox=inbox, machine=world.rules.machine)
-        self.process.begin(f"lead {number}", lambda: lead(self._ledger, self._leases, number, fleet, coordinator))
+
+        def machine(*words: Any, **options: Any) -> Coordination:
+            inbox.machine = world.rules.machine(*words, **options)
+            return inbox.machine
+
+        coordinator = partial(Coordinator, inbox=inbox, machine=machine)
+        act = partial(lead, self._ledger, self._leases, number, fleet, coordinator)
+        self._leaders.append(self.process.begin(f"lead {number}", act))
 
     def _drain_or_not(self, number: int) -> None:
         # Where it fails, the next look finds it.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from inventory.model import Fleet
 from inventory.model import Frontend as Server
@@ -40,6 +40,8 @@ class What(StrEnum):
     REPLY = "answer arrives"
     TAKE = "take"
     LOOK = "look"
+    #: A lookout looks, again and again, in one go, until it finds something to lead.
+    FIND = "find"
     #: The coordinator has heard nothing for a while, and looks at the row.
     SILENCE = "silence"
     #: Nobody waits any longer for an answer.
@@ -63,8 +65,7 @@ class What(StrEnum):
 FAULTS = frozenset(list(What)[list(What).index(What.CRASH) :])
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One thing that can happen, and to what."""
 
     what: What
@@ -91,6 +92,8 @@ class Size:
     faults: frozenset[What] = frozenset()
     budget: int = 0
     rules: Rules = field(default_factory=Rules)
+    #: Whether its states will be compared.
+    compared: bool = False
 
 
 class World:
@@ -114,6 +117,8 @@ class World:
         self.workers: list[Worker] = []
         self.operators: list[Process] = []
         self.left = self.left_at_calm = size.budget
+        #: How many leases have lapsed whose holders go on.
+        self.lapsed = 0
         #: Grows with everything that a client could notice.
         self.changes = 0
         self.judge = Judge(self)
@@ -136,7 +141,7 @@ class World:
 
     def begin(self, process: Process, name: str, act: Callable[[], object]) -> None:
         """A new thread of a process. It comes as far as its first word to anybody."""
-        self._resume(process.begin(name, act))
+        self.resume(process.begin(name, act))
 
     def open(self, process: Process, frontend: str) -> Stream:
         """A channel to a frontend. It breaks when its process ends."""
@@ -270,24 +275,27 @@ class World:
     def _happen(self, what: What, subject: Any) -> None:
         match what:
             case What.RUN | What.SILENCE:
-                self._resume(subject)
+                self.resume(subject)
             case What.WRITTEN | What.UNWRITTEN:
-                self._resume(subject, Broken(written=what is What.WRITTEN))
+                self.resume(subject, Broken(written=what is What.WRITTEN))
             case What.ARRIVE:
                 subject.arrive()
                 self.changes += 1
             case What.REPLY:
                 subject.reply_arrives()
-                self._resume(subject.listener)
+                self.resume(subject.listener)
             case What.TAKE:
                 self.broker.messages.remove(subject)
                 self._next_worker().does(*subject)
             case What.LOOK:
                 self.now += LOOK_SECONDS
                 subject.look()
+            case What.FIND:
+                subject.find()
             case What.GIVE_UP:
                 subject.close()
             case What.LAPSE:
+                self.lapsed += 1
                 del self.broker.leases[subject]
             case _:
                 self._go_wrong(what, subject)
@@ -323,7 +331,8 @@ class World:
             case _:
                 self.broker.down = what is What.BROKER_DOWN
 
-    def _resume(self, actor: Actor, said: object = None) -> None:
+    def resume(self, actor: Actor, said: object = None) -> None:
+        """Let it run until it stops again."""
         before, self.running.actor = self.running.actor, actor
         actor.resume(said)
         self.running.actor = before
@@ -355,7 +364,7 @@ class World:
 
     def operator(self, name: str, act: Callable[[Process], object]) -> None:
         """Somebody at a terminal."""
-        process = Process(name)
+        process = Process(name, remembers=self.size.compared)
         self.operators.append(process)
         process.begin("commands", partial(act, process))
 
