@@ -78,6 +78,8 @@ class Process:
         self.name = name
         self.remembers = remembers
         self.alive = True
+        #: It is stopped until then.
+        self.sleeps_until = 0.0
         self.actors: list[Actor] = []
 
     def begin(self, name: str, act: Callable[[], object]) -> Actor:

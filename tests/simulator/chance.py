@@ -21,6 +21,9 @@ LONG = 70.0
 LOOKS = 3
 HOLD_SECONDS = 4 * 86_400
 
+#: How long what sleeps does so, in seconds.
+NAPS = (0.5, 2.0, 5.0, 10.0, 15.0)
+
 Tell = Callable[[Option], None]
 
 
@@ -34,21 +37,21 @@ class Run:
     committed: int
 
 
-def run(seed: int, rules: Rules | None = None, tell: Tell | None = None) -> Run:
+def run(seed: int, rules: Rules | None = None, tell: Tell | None = None, kinds: frozenset[What] = FAULTS) -> Run:
     """One run from its seed. Raises `ViolationError` with the seed in it."""
     random = Random(seed)
     frontends = random.randint(1, 5)
-    faults = random.randint(0, 6)
+    faults = random.randint(0, 8)
     size = Size(
         frontends,
         workers=random.choice((1, 2, 2, 3)),
         max_drained=random.choice((0, 0, 1, frontends - 1)),
-        faults=FAULTS,
+        faults=kinds,
         budget=faults,
         rules=rules or Rules(),
     )
     world = World(size)
-    deployments = random.randint(1, 3)
+    deployments = random.choice((1, 2, 3, 3))
     world.operator("ann", Deployer(world, Random(random.random()), deployments).work)
     if random.random() < 0.5:
         world.operator("bob", Meddler(world, Random(random.random()), random.randint(1, 5)).work)
@@ -76,7 +79,13 @@ class Chance:
         """To the end of the world. Returns how many things happened."""
         world = self._world
         while self._steps < STORM and (world.left or not all(p.idle for p in world.operators)):
-            self._take(self._next())
+            option = self._next()
+            if option is not None:
+                self._take(option)
+            else:
+                # All that could do anything sleeps.
+                self._steps += 1
+                world.now += NAPS[0]
         world.calm()
         looks = 0
         while looks < LOOKS * len(world.workers) or not self._at_rest():
@@ -91,21 +100,24 @@ class Chance:
         world.judge.look()
         return self._steps
 
-    def _next(self) -> Option:
+    def _next(self) -> Option | None:
         world, random = self._world, self._random
         draw = random.random()
-        if draw < 0.05 and world.left and (faults := self._possible_faults()):
+        if draw < 0.05 and world.left > 0 and (faults := self._possible_faults()):
             return random.choice(faults)
         regular = world.regular()
         if (draw > 0.97 or not regular) and (rare := list(world.rare())):
             return random.choice(rare)
-        return random.choice(regular or list(world.rare()))
+        return random.choice(regular) if regular else None
 
     def _possible_faults(self) -> list[Option]:
         """One kind is as likely as another, however many of it could happen."""
         faults = [option for option in self._world.faults() if option.what in self._world.size.faults]
         kinds = sorted({option.what for option in faults})
-        kind = self._random.choice(kinds)
+        if not kinds:
+            return []
+        kind = What.SLEEP if What.SLEEP in kinds and self._random.random() < 0.3 else self._random.choice(kinds)
+        self._world.nap = self._random.choice(NAPS)
         return [option for option in faults if option.what is kind]
 
     def _wait(self) -> bool:

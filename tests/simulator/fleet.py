@@ -103,7 +103,8 @@ class SteppedFleet:
     def _stage(self, job: Job) -> Detail:
         own, name = self._row.activation, self._name
         if job.readmits:
-            self._take_out(job, job.deployment.plan.readmits[job.frontend.name])
+            drain = job.deployment.plan.readmits[job.frontend.name]
+            take_out(self._world, self._process, job.frontend.name, name, drain)
             probed = self._probe(job)
             for held in job.to_bring(probed):
                 self._call(job, f"stage {held.name}", partial(_stage, activation=self._world.activation(held.name)))
@@ -184,12 +185,9 @@ class SteppedFleet:
         drain = self._ledger.add_drain(
             fleet.key, frontend, plan.snapshot, "test", "not reached", remaining=plan.frontends
         )
-        self._take_out(job, drain.number)
-        self._ledger.confirm_drain(drain.number, "the load balancer")
+        by = take_out(self._world, self._process, frontend, self._name, drain.number)
+        self._ledger.confirm_drain(drain.number, by)
         return {}
-
-    def _take_out(self, job: Job, drain: int) -> None:
-        take_out(self._world, self._process, job.frontend.name, self._name, drain)
 
     def _readmit(self, job: Job) -> Detail:
         name, drain = self._name, job.deployment.plan.readmits[job.frontend.name]
@@ -198,7 +196,12 @@ class SteppedFleet:
         return {}
 
 
-def take_out(world: World, process: Process, frontend: str, name: ActivationName, drain: int) -> None:
+#: Who confirms a drain: with the frontend's own mark, and where it could not be reached.
+MARKED = "the load balancer, and the frontend's own mark"
+UNMARKED = "the load balancer"
+
+
+def take_out(world: World, process: Process, frontend: str, name: ActivationName, drain: int) -> str:
     """Out of rotation at the load balancer; then the frontend's own mark, as far as it can be reached."""
     world.balance(frontend, ready=False)
     stream = world.open(process, frontend)
@@ -207,6 +210,9 @@ def take_out(world: World, process: Process, frontend: str, name: ActivationName
         world.hear(stream)
     except LockstepError as error:
         world.running.now.learns(isinstance(error, RefusedError))
+        return UNMARKED
+    else:
+        return MARKED
     finally:
         stream.close()
 

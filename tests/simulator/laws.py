@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import UNDECIDED, Decision, Deployment, State
 from tests.protocol.simulation.laws import ViolationError
+from tests.simulator.fleet import MARKED
 from tests.simulator.frontend import Frontend
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Judge:
             self._judge_frontend(frontend)
         serving = [f for f in self._world.frontends.values() if f.serves and f.name in self._world.ready]
         self._judge_rotation(serving)
+        self._judge_drains(serving)
         self._judge_clients(serving)
 
     # ── the ledger ──
@@ -114,6 +116,16 @@ class Judge:
                     frontend.current == self._committed[0],
                     f"no deployment is open, and {frontend.name} serves {frontend.current} (G3)",
                 )
+
+    def _judge_drains(self, serving: list[Frontend]) -> None:
+        """A load balancer does what it is told last, by whomever; the mark on the frontend knows better."""
+        world = self._world
+        row = world.ledger.open_deployment(world.fleet.key)
+        back = {} if row is None else row.plan.readmits
+        for drain in world.ledger.drains(world.fleet.key):
+            if drain.by == MARKED and back.get(drain.frontend) != drain.number:
+                in_rotation = any(frontend.name == drain.frontend for frontend in serving)
+                expect(not in_rotation, f"{drain.frontend} is drained, and in rotation")
 
     # ── clients ──
 

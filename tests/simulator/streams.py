@@ -53,6 +53,8 @@ class Stream:
         #: Who waits for the answer.
         self.listener: Actor | None = None
         self.broken = False
+        #: What is on its way in it is so until then.
+        self.sleeps_until = 0.0
         self._closed = False
         #: At the frontend: the activation for which it waits for a word here.
         self.waits_for: ActivationName | None = None

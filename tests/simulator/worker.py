@@ -118,8 +118,8 @@ class Worker:
         standing = self._ledger.drain(number)
         if standing is None or standing.lifted_at is not None:
             return
-        take_out(self.world, self.process, standing.frontend, standing.name, number)
-        self._ledger.confirm_drain(number, "the load balancer")
+        by = take_out(self.world, self.process, standing.frontend, standing.name, number)
+        self._ledger.confirm_drain(number, by)
 
 
 def _at_any_time() -> bool:

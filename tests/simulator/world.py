@@ -49,7 +49,10 @@ class What(StrEnum):
     CRASH = "crash"
     LAPSE = "lapse"
     BREAK = "break"
+    #: A command arrives again, maybe much later.
     REPEAT = "repeat"
+    #: A process is stopped, or what is in a channel is on its way, for long.
+    SLEEP = "sleep"
     REBOOT = "reboot"
     CUT = "cut"
     HEAL = "heal"
@@ -116,6 +119,8 @@ class World:
         self.owners: dict[int, Process] = {}
         self.workers: list[Worker] = []
         self.operators: list[Process] = []
+        #: How long whatever falls asleep next will sleep, in seconds.
+        self.nap = 0.0
         self.left = self.left_at_calm = size.budget
         #: How many leases have lapsed whose holders go on.
         self.lapsed = 0
@@ -209,10 +214,14 @@ class World:
 
     def _regular(self) -> Iterator[Option]:
         for process in self._processes():
+            if process.sleeps_until > self.now:
+                continue
             for actor in process.actors:
                 if actor.ready():
                     yield Option(What.RUN, actor)
         for stream in self.streams:
+            if stream.sleeps_until > self.now:
+                continue
             if stream.to_frontend and not stream.frontend.cut:
                 yield Option(What.ARRIVE, stream)
             if stream.to_worker and not stream.frontend.cut:
@@ -223,11 +232,11 @@ class World:
     def rare(self) -> Iterator[Option]:
         """What happens after a while in which nothing else does, or just so."""
         for worker in self.workers:
-            if worker.process.alive and worker.looks:
+            if worker.process.alive and worker.looks and worker.process.sleeps_until <= self.now:
                 yield Option(What.LOOK, worker)
         for process in self._processes():
             for actor in process.actors:
-                if actor.does == "listen" and not actor.ready():
+                if actor.does == "listen" and not actor.ready() and process.sleeps_until <= self.now:
                     yield Option(What.SILENCE, actor)
         for stream in self.streams:
             if not stream.answered:
@@ -237,11 +246,16 @@ class World:
         for worker in self.workers:
             if worker.process.alive:
                 yield Option(What.CRASH, worker)
+        for process in self._processes():
+            if not process.idle:
+                yield Option(What.SLEEP, process)
         for name in self.broker.leases:
             yield Option(What.LAPSE, name)
         for stream in self.streams:
             if not stream.broken:
                 yield Option(What.BREAK, stream)
+            if stream.to_frontend or stream.to_worker:
+                yield Option(What.SLEEP, stream)
             if stream.to_repeat() is not None:
                 yield Option(What.REPEAT, stream)
         for frontend in self.frontends.values():
@@ -311,7 +325,13 @@ class World:
                 again = Stream(self.opened, subject.frontend)
                 again.ask(subject.to_repeat())
                 again.close()
+                again.sleeps_until = self.now + self.nap
                 self.streams.append(again)
+            case What.SLEEP:
+                subject.sleeps_until = self.now + self.nap
+                if isinstance(subject, Process):
+                    # It renews nothing.
+                    self.broker.forget(subject)
             case What.REBOOT:
                 for stream in self.streams:
                     if stream.frontend is subject:
@@ -358,6 +378,10 @@ class World:
     def calm(self) -> None:
         """From now on nothing goes wrong, and what was wrong is put right."""
         self.left_at_calm, self.left = self.left, 0
+        for stream in self.streams:
+            stream.sleeps_until = 0.0
+        for process in self._processes():
+            process.sleeps_until = 0.0
         self.broker.down = False
         for frontend in self.frontends.values():
             frontend.cut = False
