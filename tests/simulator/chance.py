@@ -53,8 +53,8 @@ def run(seed: int, rules: Rules | None = None, tell: Tell | None = None, kinds: 
     world = World(size)
     deployments = random.choice((1, 2, 3, 3))
     world.operator("ann", Deployer(world, Random(random.random()), deployments).work)
-    if random.random() < 0.5:
-        world.operator("bob", Meddler(world, Random(random.random()), random.randint(1, 5)).work)
+    if random.random() < 0.6:
+        world.operator("bob", Meddler(world, Random(random.random()), random.randint(1, 8)).work)
     try:
         steps = Chance(world, random, tell).go()
     except ViolationError as error:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.coordination import Coordination
-from orchestrator.domain.deployment import Deployment, Outcome, Plan, Step
+from orchestrator.domain.deployment import Outcome, Step
 from orchestrator.domain.rotation import Drain
 from orchestrator.domain.verdict import Verdict
 from tests.protocol.simulation.frontend import Answer
 from tests.simulator.frontend import Frontend
 from tests.simulator.releases import SimulatedLedger
 from tests.simulator.rules import Rules
+from tests.simulator.world import FAULTS, What
 from workers.frontend.commands import Probed
 from workers.frontend.job import Job
 
@@ -23,12 +24,6 @@ class ActivatesAnyEpoch(Frontend):
     def activate(self, name: ActivationName) -> Answer:
         self._raise_fence(name.epoch)
         return self._flip(name)
-
-
-class ArmsAnyEpoch(Frontend):
-    def _above_fence(self, name: ActivationName) -> bool:
-        del name
-        return True
 
 
 class KeepsTheRightToFlip(Frontend):
@@ -91,21 +86,32 @@ class DrainsTheLast(SimulatedLedger):
         return super().add_drain(fleet, frontend, snapshot, actor, reason, anew=anew)
 
 
-class PlansOnWhatHasMoved(SimulatedLedger):
-    def plan(self, plan: Plan) -> Deployment:
-        return super().plan(replace(plan, after=None))
+@dataclass(frozen=True)
+class Mutant:
+    """Lockstep without a rule, what goes wrong around it, and the law that it breaks.
+
+    `first` is the seed from which on it is looked for: one that is found late is looked for late.
+    """
+
+    rules: Rules
+    breaks: str
+    kinds: frozenset[What] = FAULTS
+    first: int = 0
 
 
-#: The rule that is switched off, and Lockstep without it.
+#: Whoever led goes on late, while another leads.
+LATE = frozenset({What.SLEEP, What.LAPSE, What.REPEAT})
+
+#: By the rule that is switched off. What goes wrong around some is only what shows it: it is found sooner so.
 MUTANTS = {
-    "the epoch check when activating": Rules(frontend=ActivatesAnyEpoch),
-    "the epoch check when arming": Rules(frontend=ArmsAnyEpoch),
-    "the epoch check of the word": Rules(frontend=KeepsTheRightToFlip),
-    "compare-and-set": Rules(ledger=WritesWithoutComparing),
-    "all armed before the commit": Rules(machine=CommitsWithoutAllArmed),
-    "never prune ahead": PrunesWhatIsNotKept(),
-    "pins are served ahead of the flip": Rules(frontend=ServesNoPinAhead),
-    "a drain is ended by its own number": Rules(frontend=EndsAnyDrain),
-    "the last one is not drained": Rules(ledger=DrainsTheLast),
-    "nothing is planned on what has moved": Rules(ledger=PlansOnWhatHasMoved),
+    "the epoch check when activating": Mutant(Rules(frontend=ActivatesAnyEpoch), "went back", first=2000),
+    "the epoch check of the word": Mutant(Rules(frontend=KeepsTheRightToFlip), "went back", LATE),
+    "compare-and-set": Mutant(Rules(ledger=WritesWithoutComparing), "G5"),
+    "all armed before the commit": Mutant(Rules(machine=CommitsWithoutAllArmed), "had not armed"),
+    "never prune ahead": Mutant(PrunesWhatIsNotKept(), "does not hold .* whole", LATE),
+    "pins are served ahead of the flip": Mutant(Rules(frontend=ServesNoPinAhead), "a client went back"),
+    "a drain is ended by its own number": Mutant(
+        Rules(frontend=EndsAnyDrain), "is drained, and in rotation", frozenset({What.SLEEP})
+    ),
+    "the last one is not drained": Mutant(Rules(ledger=DrainsTheLast), "nobody agreed|come to rest"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.deployment import State
+from orchestrator.domain.deployment import Deployment, Kind, State
 from orchestrator.domain.errors import LockstepError
 from orchestrator.services.deployments import Deploying, Schedule
 from orchestrator.services.rotation import Rotating
@@ -89,12 +89,22 @@ class Meddler:
                 # Refused, or nobody knows: people go on all the same.
                 continue
 
+    def _command(self, held: Deployment | None, drained: bool) -> str:
+        """What is most likely to be in the way of what goes on."""
+        if held is not None and held.plan.kind is Kind.READMIT and self._random.random() < 0.6:
+            return "drain again"
+        if held is None and drained and self._random.random() < 0.6:
+            return "readmit"
+        return self._random.choice(("abort", "drain", "drain", "readmit", "continue"))
+
     def _meddle(self, deploying: Deploying, rotating: Rotating) -> None:
         world, random = self._world, self._random
         held = world.ledger.open_deployment(world.fleet.key)
         frontend = random.choice(sorted(world.frontends))
         drained = [drain.frontend for drain in world.ledger.drains(world.fleet.key)]
-        match random.choice(("abort", "drain", "readmit", "readmit", "continue")):
+        match self._command(held, bool(drained)):
+            case "drain again" if held is not None:
+                rotating.drain(world.fleet, random.choice(held.plan.frontends), "bob", "test")
             case "abort" if held is not None:
                 deploying.abort(held.id, "bob")
             case "continue" if held is not None:

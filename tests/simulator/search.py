@@ -14,6 +14,7 @@ from orchestrator.services.deployments import Deploying, Schedule
 from tests.protocol.simulation.laws import ViolationError
 from tests.simulator.laws import expect
 from tests.simulator.releases import APP, VERSIONS
+from tests.simulator.rules import Rules
 from tests.simulator.world import Option, Size, What, World
 
 #: A way: which of the options was taken, each time.
@@ -27,6 +28,12 @@ class Found:
     states: int = 0
     ways: int = 0
     ends: int = 0
+
+
+def search_deployment(frontends: int, fault: What, rules: Rules | None = None) -> Found:
+    """One deployment, and one thing that goes wrong, at any moment."""
+    size = Size(frontends, faults=frozenset({fault}), budget=1, rules=rules or Rules(), compared=True)
+    return search(lambda: deployed(size), at_rest)
 
 
 def search(make: Callable[[], World], check: Callable[[World], None]) -> Found:

@@ -1,0 +1,33 @@
+"""Every order of everything in a small world: one deployment, and one thing that goes wrong at any moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.protocol.simulation.laws import ViolationError
+from tests.simulator.mutants import MUTANTS
+from tests.simulator.search import search_deployment
+from tests.simulator.world import What
+
+
+def test_a_crash_at_any_moment_of_a_deployment_to_two_frontends() -> None:
+    found = search_deployment(2, What.CRASH)
+    assert found.states > 5_000
+    assert found.ends > 1
+
+
+def test_a_reboot_of_a_frontend_at_any_moment() -> None:
+    found = search_deployment(2, What.REBOOT)
+    assert found.states > 1_000
+
+
+def test_a_coordinator_that_goes_on_while_another_leads() -> None:
+    found = search_deployment(1, What.LAPSE)
+    assert found.states > 100
+
+
+@pytest.mark.parametrize("rule", ["compare-and-set", "pins are served ahead of the flip"])
+def test_without_a_rule_the_search_finds_the_way_to_a_violation(rule: str) -> None:
+    fault = What.LAPSE if rule == "compare-and-set" else What.CRASH
+    with pytest.raises(ViolationError, match="after: take"):
+        search_deployment(2, fault, MUTANTS[rule].rules)
