@@ -24,10 +24,10 @@ STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.
 COORDINATION_QUEUE = "lockstep.deployment"
 STEP_QUEUE = "lockstep.frontend"
 
-#: The broker keeps no copy of a message that a worker works on. A worker that dies takes it along, and nothing waits for
-#: it to come back: a coordinator or a step whose worker died is noticed by its lease, a drain by the watch. With copies
-#: (Kombu's `ack_emulation`), a worker that works on anything while Redis goes away ends: Kombu 5.7 wants to give the
-#: message back through a connection that it has closed already.
+#: The broker keeps no copy of a message that a worker works on. A worker that dies takes it along, and nothing waits
+#: for it to come back: a coordinator or a step whose worker died is noticed by its lease, a drain by the watch. With
+#: copies (Kombu's `ack_emulation`), a worker that works on anything while Redis goes away ends: Kombu 5.7 wants to give
+#: the message back through a connection that it has closed already.
 TRANSPORT = {"ack_emulation": False, "socket_timeout": 10}
 
 #: The key of `CeleryDispatch.memory`.

@@ -24,11 +24,18 @@ class Point(StrEnum):
     AFTER_WORDS = "after-words"
     FINISHING = "finishing"
     DONE = "done"
+    #: An operator aborted what was held, and no frontend is disarmed yet.
+    ABORTING = "aborting"
 
     @property
     def decided(self) -> bool:
         """Whether the decision to commit is in the ledger."""
         return self in _DECIDED
+
+    @property
+    def held(self) -> bool:
+        """Whether the deployment is held before."""
+        return self in (Point.PREPARED, Point.ABORTING)
 
     @property
     def led(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -73,10 +74,8 @@ class Server:
     def reap(self) -> None:
         """Wait for its end, and end what it left behind: the beat is a process of its own."""
         self._process.wait(PATIENCE)
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def _tasks(self) -> Iterator[Path]:
         return Path(f"/proc/{self.pid}/task").iterdir()

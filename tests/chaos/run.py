@@ -38,6 +38,14 @@ class Result:
         """Nothing was found."""
         return not self.faults
 
+    @property
+    def summary(self) -> str:
+        """How it ended, after how long, and how many answers clients checked; or what is wrong."""
+        if self.faults:
+            return f"FAILED: {'; '.join(self.faults)}"
+        seconds = "" if self.seconds is None else f" {self.seconds:.1f} s"
+        return f"{self.state}{seconds}, {self.counts.checks}"
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON carries it."""
         cell = {"database": self.cell.database, "deed": self.cell.deed, "point": self.cell.point}
@@ -67,7 +75,9 @@ class Run:
             site.mend()
             before = last_committed(site.lockstep.ledger, site.fleet.key)
             site.trap.set(self._cell.point, self._cell.deed.act)
-            number = site.deploy(hold=self._cell.point is Point.PREPARED).id
+            number = site.deploy(hold=self._cell.point.held).id
+            if self._cell.point is Point.ABORTING:
+                self._abort(number)
             wait_until(lambda: site.trap.sprung() is not None, f"a coordinator at {self._cell.point}")
             sprung = site.trap.sprung()
             assert sprung is not None
@@ -90,6 +100,16 @@ class Run:
         if not result.counts.clean:
             result.faults.append(f"clients: {result.counts}")
         return result
+
+    def _abort(self, number: int) -> None:
+        """As an operator, once it is held."""
+
+        def is_held() -> bool:
+            row = self._site.row(number)
+            return row is not None and row.state is State.PREPARED
+
+        wait_until(is_held, "a deployment that is held")
+        self._site.deploying.abort(number, "chaos")
 
     # ── deeds ──
 
@@ -161,8 +181,8 @@ class Run:
         committed = row.decision is Decision.COMMIT
         if (self._cell.point.decided or self._cell.point is Point.PREPARED) and not committed:
             faults.append(f"{row.decision}, but it was to be committed")
-        coordinator_lost = self._cell.deed in (Deed.WORKER_KILLED, Deed.WORKER_STOPPED)
-        if coordinator_lost and self._cell.point.led and not self._cell.point.decided and committed:
+        coordinator_lost = self._cell.deed in (Deed.WORKER_KILLED, Deed.WORKER_STOPPED) and self._cell.point.led
+        if coordinator_lost and not self._cell.point.decided and committed:
             faults.append("committed by a worker that took over before the decision")
         return faults
 

@@ -1,6 +1,6 @@
 """A worker with traps in it: `lockstep-worker`, its ledger and its armed frontends wrapped.
 
-    LOCKSTEP_CHAOS=DIRECTORY python -m tests.chaos.worker [CELERY OPTION…]
+LOCKSTEP_CHAOS=DIRECTORY python -m tests.chaos.worker [CELERY OPTION…]
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from sqlalchemy import Engine
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.bootstrap import Lockstep
-from orchestrator.domain.deployment import Decision, State, Trouble
+from orchestrator.domain.coordination import Ask
+from orchestrator.domain.deployment import Decision, State, Step, Trouble
 from orchestrator.ports import Clock
 from orchestrator.settings import Settings
 from tests.chaos.points import Point
 from tests.chaos.trap import Trap
 from workers import app
 from workers.bootstrap import Workshop
-from workers.fleet import SshFleet
+from workers.fleet import Deliver, SshFleet
 from workers.frontend.armed import Armed
 from workers.frontend.steps import Steps
 
@@ -90,13 +91,19 @@ class TrappedArmed(Armed):
 
 
 class TrappedFleet(SshFleet):
-    """Says when its coordinator has come to its end."""
+    """Passes by before it disarms anybody, and says when its coordinator has come to its end."""
 
     def __init__(self, number: int, workshop: TrappedWorkshop) -> None:
         lockstep, jobs = workshop.lockstep, partial(workshop.job, number)
         super().__init__(number, jobs, workshop.steps, lockstep.ledger, lockstep.dispatch, lockstep.leases)
         self._armed = TrappedArmed(workshop.steps, workshop.trap, number)
         self._trap = workshop.trap
+
+    def ask(self, asks: Sequence[Ask], deliver: Deliver) -> None:
+        """Begin these askings."""
+        if any(ask.step is Step.DISARM for ask in asks):
+            self._trap.pass_by(Point.ABORTING, self._number)
+        super().ask(asks, deliver)
 
     def close(self) -> None:
         """End what is still open."""

@@ -117,7 +117,7 @@ class Postgres:
         self._end(signal.SIGQUIT)
 
     def kill(self) -> None:
-        """End the server's first process as the kernel does it where memory runs out; the others notice by themselves."""
+        """End the server's first process, as the kernel does where memory runs out; the others notice by themselves."""
         self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
