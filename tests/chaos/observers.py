@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.ota.observer import observe
@@ -58,7 +56,7 @@ class Observers:
         self._target = Target.of(url, app)
         self._clients = clients
         self._tally = Tally()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="observers")
 
@@ -71,22 +69,6 @@ class Observers:
         """The first things that were wrong, for people."""
         return [str(finding.document()) for finding in self._tally.samples]
 
-    def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(
-                observe(
-                    self._target,
-                    clients=self._clients,
-                    stop=self._stop,
-                    on_progress=self._hear,
-                    progress_seconds=0.05,
-                )
-            )
-
-    def _hear(self, tally: Tally) -> None:
-        self._tally = tally
-
     def start(self) -> None:
         """Begin, and wait for the first checks."""
         self._thread.start()
@@ -94,16 +76,19 @@ class Observers:
 
     def end(self) -> None:
         """Stop asking."""
-        self._loop.call_soon_threadsafe(self._stop.set)
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
+    def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        asyncio.run(self._observe())
 
-@contextmanager
-def observing(url: str, app: str, clients: int) -> Iterator[Observers]:
-    """Observers until the context ends."""
-    observers = Observers(url, app, clients)
-    observers.start()
-    try:
-        yield observers
-    finally:
-        observers.end()
+    async def _observe(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await observe(
+            self._target, clients=self._clients, stop=self._stop, on_progress=self._hear, progress_seconds=0.05
+        )
+
+    def _hear(self, tally: Tally) -> None:
+        self._tally = tally

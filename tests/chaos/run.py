@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from orchestrator.domain.deployment import Decision, Deployment, State
-from orchestrator.domain.errors import LockstepError, UnansweredError
-from orchestrator.services.deployments import last_committed
+from orchestrator.domain.errors import LockstepError
 from tests.chaos.observers import Counts
 from tests.chaos.points import Cell, Deed, Point
 from tests.chaos.processes import ChaosError, wait_until
@@ -73,9 +72,9 @@ class Run:
         seen = site.observers.counts()
         try:
             site.mend()
-            before = last_committed(site.lockstep.ledger, site.fleet.key)
+            before = site.present()
             site.trap.set(self._cell.point, self._cell.deed.act)
-            number = site.deploy(hold=self._cell.point.held).id
+            number = site.deploy(hold=self._cell.point.held)
             if self._cell.point is Point.ABORTING:
                 self._abort(number)
             wait_until(lambda: site.trap.sprung() is not None, f"a coordinator at {self._cell.point}")
@@ -109,7 +108,7 @@ class Run:
             return row is not None and row.state is State.PREPARED
 
         wait_until(is_held, "a deployment that is held")
-        self._site.deploying.abort(number, "chaos")
+        self._site.console.abort(number)
 
     # ── deeds ──
 
@@ -161,8 +160,8 @@ class Run:
         if self._cell.point is not Point.PREPARED:
             return
         try:
-            self._site.deploying.proceed(number)
-        except UnansweredError:
+            self._site.console.proceed(number)
+        except ChaosError:
             if self._cell.deed is not Deed.REDIS_GONE:
                 raise
 
@@ -215,7 +214,7 @@ class Run:
         self._site.await_listening()
 
     def _judge_rotation(self) -> list[str]:
-        out = [drain.frontend for drain in self._site.lockstep.ledger.drains()]
+        out = [drain.frontend for drain in self._site.ledger.drains()]
         words = self._site.lab.rotation()
         down = [name for name, word in words.items() if not word.startswith("UP")]
         return [f"out of rotation: {', '.join([*out, *down])}"] if out or down else []
@@ -229,7 +228,7 @@ def play(site: Site, cell: Cell) -> Result:
 def next_deployment(site: Site) -> list[str]:
     """An ordinary deployment, with nobody in its way: what went wrong with it."""
     site.mend()
-    row = site.await_end(site.deploy().id)
+    row = site.await_end(site.deploy())
     served = set(site.served().values())
     if row.state is State.DONE and served == {str(row.name)}:
         return []

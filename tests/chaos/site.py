@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import redis
 
 from deploy.lab import Lab, answers
-from inventory import loader
-from inventory.model import Fleet
-from orchestrator.bootstrap import Lockstep
+from orchestrator.adapters.ledger.engine import open_engine
+from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.bootstrap import utc_now
 from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.errors import LockstepError
-from orchestrator.services.deployments import Deploying, Schedule, last_committed
+from orchestrator.services.deployments import last_committed
 from orchestrator.settings import Settings
-from tests.chaos.observers import Observers, observing
+from tests.chaos.console import Console
+from tests.chaos.observers import Observers
 from tests.chaos.points import Database
 from tests.chaos.processes import PATIENCE, ChaosError, RedisServer, Worker, wait_until
 from tests.chaos.trap import Trap
@@ -31,6 +30,7 @@ from tests.integration.operator import Operator, tree
 from tests.integration.postgres import Postgres
 
 APP = "ToDo"
+FLEET = "Lab/web"
 FRONTENDS = 4
 CLIENTS = 2
 #: Workers with traps in them; besides there is one of the product's own, with the beat.
@@ -66,37 +66,30 @@ class Site:
         if server is not None:
             self.environment["LOCKSTEP_LEDGER_URL"] = server.url()
         self.operator = Operator(directory, lab, self.environment)
+        for version, files in RELEASES.items():
+            self.operator.builds(version, files, APP)
+        self._engine = open_engine(Settings.read(self.operator.environment).ledger_url)
+        self.ledger = SqlLedger(self._engine, utc_now)
+        self.console = Console(self.operator.environment, self.logs / "console.log")
         self.observers = Observers(lab.url, APP, CLIENTS)
-
-    @cached_property
-    def lockstep(self) -> Lockstep:
-        """The ledger, and the way to the workers, as an operator's command has them."""
-        return Lockstep(Settings.read(self.operator.environment))
-
-    @cached_property
-    def fleet(self) -> Fleet:
-        """The lab's fleet."""
-        return loader.load(self.lab.inventory_path).fleets[0]
-
-    @property
-    def deploying(self) -> Deploying:
-        """The operator's use cases."""
-        lockstep = self.lockstep
-        return Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock)
 
     # ── deployments ──
 
-    def deploy(self, *, hold: bool = False) -> Deployment:
-        """Begin to move the fleet to the release that it does not serve."""
-        present = last_committed(self.lockstep.ledger, self.fleet.key)
+    def deploy(self, *, hold: bool = False) -> int:
+        """Begin to move the fleet to the release that it does not serve; returns the deployment's number."""
+        present = self.present()
         served = None if present is None else present.plan.placements[0].version
         version = next(version for version in RELEASES if version != served)
-        return self.deploying.deploy(self.fleet, {APP: version}, Schedule(hold=hold), "chaos")
+        return self.console.deploy(APP, version, hold=hold)
+
+    def present(self) -> Deployment | None:
+        """What was committed last."""
+        return last_committed(self.ledger, FLEET)
 
     def row(self, number: int) -> Deployment | None:
         """The deployment; None while the ledger does not answer."""
         try:
-            return self.lockstep.ledger.deployment(number)
+            return self.ledger.deployment(number)
         except LockstepError:
             return None
 
@@ -142,10 +135,11 @@ class Site:
         wait_until(self._all_listen, "workers that wait for messages")
 
     def stop(self) -> None:
-        """End every worker."""
+        """End every worker, and the console."""
         for worker in self.workers:
-            worker.send(signal.SIGCONT)
             worker.kill()
+        self.console.close()
+        self._engine.dispose()
 
     def took_the_lead(self, number: int) -> float | None:
         """When the first worker saw that nobody leads it, in seconds since 1970; None where none did."""
@@ -177,9 +171,8 @@ def site(directory: Path, database: Database) -> Iterator[Site]:
         server = stack.enter_context(postgres.running()) if database is Database.POSTGRESQL else None
         made = Site(directory, lab, redis_server, server)
         stack.callback(made.stop)
-        for version, files in RELEASES.items():
-            made.operator.builds(version, files, APP)
         made.mend()
-        made.await_end(made.deploy().id)
-        made.observers = stack.enter_context(observing(lab.url, APP, CLIENTS))
+        made.await_end(made.deploy())
+        made.observers.start()
+        stack.callback(made.observers.end)
         yield made
