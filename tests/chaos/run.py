@@ -89,7 +89,7 @@ class Run:
                 noticed = site.took_the_lead(number)
                 result.takeover = None if noticed is None else noticed - sprung.at
             result.faults += self._judge(row, before)
-            self._judge_workers()
+            self._judge_workers(sprung)
             result.mixed = len(set(site.served().values())) > 1
         except (ChaosError, LockstepError, AssertionError) as error:
             result.faults.append(str(error) or type(error).__name__)
@@ -205,13 +205,10 @@ class Run:
                 faults.append(f"{frontend.name} is not fenced against epoch {row.epoch}")
         return faults
 
-    def _judge_workers(self) -> None:
+    def _judge_workers(self, sprung: Sprung) -> None:
         """Nobody has ended but who was killed, and all who are left take work again. Raises where it is not so."""
-        workers = self._site.workers
-        ended = [worker.name for worker in workers if not worker.alive]
-        if len(ended) > (self._cell.deed is Deed.WORKER_KILLED):
-            raise ChaosError(f"workers that ended by themselves: {', '.join(ended)}")
-        self._site.await_listening()
+        killed = {sprung.pid} if self._cell.deed is Deed.WORKER_KILLED else set()
+        self._site.await_listening([worker for worker in self._site.workers if worker.pid not in killed])
 
     def _judge_rotation(self) -> list[str]:
         out = [drain.frontend for drain in self._site.ledger.drains()]

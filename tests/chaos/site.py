@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -128,11 +128,20 @@ class Site:
         if traps == len(self.workers):
             self._start("workers.app", "--beat", ONLY_STEPS, trapped=False)
         wait_until(lambda: all(worker.ready for worker in self.workers), "workers that are ready")
-        self.await_listening()
+        self.await_listening(self.workers)
 
-    def await_listening(self) -> None:
-        """Wait until every worker waits for messages; after Redis went away, they try again after 2, 4, … seconds."""
-        wait_until(self._all_listen, "workers that wait for messages")
+    def await_listening(self, workers: Sequence[Worker]) -> None:
+        """Wait until these, who are all there are, wait for messages. `ChaosError` where one ends instead.
+
+        After Redis went away, they try again after 2, 4, … seconds.
+        """
+
+        def ended() -> list[str]:
+            return [worker.name for worker in workers if not worker.alive]
+
+        wait_until(lambda: self._listening() >= len(workers) or bool(ended()), "workers that wait for messages")
+        if names := ended():
+            raise ChaosError(f"workers that ended by themselves: {', '.join(names)}")
 
     def stop(self) -> None:
         """End every worker, and the console."""
@@ -150,11 +159,10 @@ class Site:
         environment = self.operator.environment
         self.workers.append(Worker(name, module, options, self.logs, environment, trapped=trapped))
 
-    def _all_listen(self) -> bool:
-        """Whether each worker waits for messages: Redis counts the clients that wait."""
+    def _listening(self) -> int:
+        """How many wait for messages: Redis counts the clients that wait."""
         with redis.Redis(unix_socket_path=str(self.redis.socket)) as client:
-            waiting = client.info("clients")["blocked_clients"]
-        return bool(waiting >= sum(worker.alive for worker in self.workers))
+            return int(client.info("clients")["blocked_clients"])
 
 
 @contextmanager
