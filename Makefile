@@ -19,7 +19,7 @@ test: setup check ## Every check and every test.
 	$(BIN)/python -m deploy.programs $(TEST_PROGRAMS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-chaos: setup ## Workers, Redis and PostgreSQL killed at every point of a deployment; about eight minutes.
+chaos: setup ## Workers, Redis and PostgreSQL killed at every point of a deployment; about ten minutes.
 	$(BIN)/python -m deploy.programs $(SERVERS) postgres initdb
 	$(BIN)/python -m tests.chaos
 
