@@ -6,7 +6,7 @@ BIN := .venv/bin
 SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
 TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb
 
-.PHONY: help demo test check setup lock clean
+.PHONY: help demo test chaos check setup lock clean
 
 help: ## What there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ demo: setup ## A fleet of real servers here, two releases and a rollback under t
 test: setup check ## Every check and every test.
 	$(BIN)/python -m deploy.programs $(TEST_PROGRAMS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+chaos: setup ## Workers, Redis and PostgreSQL killed at every point of a deployment; about ten minutes.
+	$(BIN)/python -m deploy.programs $(SERVERS) postgres initdb
+	$(BIN)/python -m tests.chaos
 
 check: setup ## Style, types, layers and the shell script: what needs no server.
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown
@@ -36,7 +36,7 @@ from workers.tasks.deployment import WATCH_EVERY
 CONCURRENCY = 32
 
 
-def make_app(settings: Settings) -> Celery:
+def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] = Workshop) -> Celery:
     """The application, its tasks bound to one workshop. `UsageError` where no broker is configured."""
     lockstep = Lockstep(settings)
     if settings.broker_url is None:
@@ -45,7 +45,7 @@ def make_app(settings: Settings) -> Celery:
             expected="LOCKSTEP_BROKER_URL, such as redis://broker.example.com/0",
             remedy="set it, or run everything in one command: lockstep standalone",
         )
-    workshop = Workshop(lockstep)
+    workshop = make_workshop(lockstep)
     app = celery_app(settings.broker_url)
 
     @app.task(name=COORDINATE)
@@ -90,14 +90,14 @@ def arguments(given: Sequence[str], settings: Settings) -> list[str]:
     return [*own, *given]
 
 
-def main() -> None:
+def main(make_workshop: Callable[[Lockstep], Workshop] = Workshop) -> None:
     """`lockstep-worker [CELERY OPTION…]`: `--beat` on exactly one worker, `--concurrency`, `--hostname`, …."""
     settings = Settings.read()
     configure(settings.log_format)
     setup_logging.connect(_keep_logging, weak=False)
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        app = make_app(settings)
+        app = make_app(settings, make_workshop)
     except LockstepError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)

@@ -32,7 +32,7 @@ CHECK_SECONDS = 0.5
 #: How long the broker may be silent before the work is done here, in seconds.
 SILENCE_SECONDS = 3.0
 #: How long a message may wait for a worker before another one is sent, in seconds: a worker that died with it in its
-#: hands gives it back much later.
+#: hands has taken it along.
 WAIT_SECONDS = 20.0
 #: How often a step is handed out again whose worker is gone, or whose message is lost.
 HANDOUTS = 5

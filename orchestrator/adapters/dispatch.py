@@ -24,11 +24,11 @@ STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.
 COORDINATION_QUEUE = "lockstep.deployment"
 STEP_QUEUE = "lockstep.frontend"
 
-#: How long the broker keeps a message from other workers while one works on it, in seconds. A coordinator may work
-#: for an hour on a large fleet. It is not what recovery waits for: a coordinator or a step whose worker died is noticed
-#: by its lease, within seconds. A message that comes back later, or too early, finds the lease held, the step reported
-#: or the deployment decided, and does nothing.
-VISIBILITY_SECONDS = 2 * 3600
+#: The broker keeps no copy of a message that a worker works on. A worker that dies takes it along, and nothing waits
+#: for it to come back: a coordinator or a step whose worker died is noticed by its lease, a drain by the watch. With
+#: copies (Kombu's `ack_emulation`), a worker that works on anything while Redis goes away ends: Kombu 5.7 wants to give
+#: the message back through a connection that it has closed already.
+TRANSPORT = {"ack_emulation": False, "socket_timeout": 10}
 
 #: The key of `CeleryDispatch.memory`.
 MEMORY = "lockstep:memory"
@@ -49,7 +49,7 @@ def celery_app(broker_url: str) -> Celery:
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
-        broker_transport_options={"visibility_timeout": VISIBILITY_SECONDS, "socket_timeout": 10},
+        broker_transport_options=TRANSPORT,
         timezone="UTC",
     )
     return app

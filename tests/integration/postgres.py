@@ -96,6 +96,18 @@ class Postgres:
             else:
                 return
 
+    def start_again(self) -> None:
+        """Start it after `kill`, as soon as the last of its old processes has let go of the cluster."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.start()
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
     def stop(self) -> None:
         """End the server fast, but in order. No harm where it does not run."""
         self._end(signal.SIGINT)
@@ -103,6 +115,10 @@ class Postgres:
     def crash(self) -> None:
         """End the server as a power cut would: what it has not written yet is lost."""
         self._end(signal.SIGQUIT)
+
+    def kill(self) -> None:
+        """End the server's first process, as the kernel does where memory runs out; the others notice by themselves."""
+        self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
