@@ -1,0 +1,77 @@
+"""Workers and frontends are cut off from each other, or hear each other badly: clients never see a mix."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from orchestrator.domain.deployment import Decision, Deployment, State
+from tests.partitions.namespaces import Way
+from tests.partitions.site import CUT, Point, Site
+
+Says = Callable[[str, object], None]
+
+DRAINS = {"unreachable": "drain", "max_drained": 1}
+POLICIES = {"abort": {}, "drain": DRAINS}
+#: Points before which nobody can have flipped.
+UNDECIDED = (Point.STAGING, Point.HELD, Point.ARMING)
+#: In seconds. Only what waits for a frontend that is cut off may run into its limit.
+LIMITS = {"stage_seconds": 5, "verify_seconds": 5, "arm_seconds": 20, "activate_seconds": 3}
+
+
+@pytest.fixture(autouse=True)
+def healed(site: Site) -> Iterator[None]:
+    yield
+    site.network.heal()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("way", Way)
+@pytest.mark.parametrize("point", Point)
+def test_a_frontend_that_is_cut_off(
+    site: Site, point: Point, way: Way, policy: str, record_property: Says
+) -> None:
+    limits = {**LIMITS, **({"arm_seconds": 3} if point is Point.ARMING else {})}
+    site.operator.policy(**limits, **POLICIES[policy])
+    before = site.current(CUT)
+    with site.operator.observers() as observed:
+        with site.stopped_at(point) as number:
+            site.network.cut(CUT, way)
+            began = time.monotonic()
+        rested = site.rests(number)
+        rest_seconds = time.monotonic() - began
+        _check(site, rested, point, policy, before)
+        site.network.heal()
+        healed = time.monotonic()
+        ended = site.ends(number)
+        if policy == "drain":
+            readmitted = site.operator.types("readmit", "web", CUT)
+            assert readmitted.code == 0, readmitted.output
+        heal_seconds = time.monotonic() - healed
+        site.assert_together(before if ended.state is State.ABORTED else str(ended.name))
+    observed.assert_clean()
+    how = str(rested.state) if rested.state.ended else "open"
+    then = {"abort": "" if rested.state.ended else ", then done by itself", "drain": ", then readmitted"}[policy]
+    record_property("case", f"{point} | {way} | {policy}")
+    record_property("ended", f"{how}{then}")
+    record_property("seconds", f"{rest_seconds:.1f} + {heal_seconds:.1f}")
+
+
+def _check(site: Site, rested: Deployment, point: Point, policy: str, before: str) -> None:
+    """What must be true while the frontend is still cut off."""
+    served = site.operator.served()
+    others = {activation for frontend, activation in served.items() if frontend != CUT}
+    if policy == "drain":
+        assert (rested.state, site.drained()) == (State.DONE, {CUT})
+        assert others == {str(rested.name)}
+        return
+    assert site.drained() == set()
+    if point in UNDECIDED:
+        assert rested.state is State.ABORTED
+        assert set(served.values()) == {before}
+    else:
+        assert (rested.decision, rested.state.ended) == (Decision.COMMIT, False)
+        assert {trouble.frontend for trouble in rested.troubles} == {CUT}
+        assert others == {str(rested.name)}
