@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -46,17 +46,17 @@ class Site:
         self.ledger = Lockstep(Settings.read(self.operator.environment)).ledger
         self._built = 0
 
-    def new_version(self, *, all_new: bool = False) -> str:
-        """Build a release that nobody has; a few files of it are new, or all of them."""
+    def new_version(self, size: int = 0) -> str:
+        """Build a release that nobody has: one small file of it is new, or all files of `size` bytes each."""
         self._built += 1
         version = f"1.{self._built}.0"
-        files = tree(version if all_new else "app", changed={"new.css": version.encode()})
-        self.operator.builds(version, files)
+        small = {"new.css": version.encode()}
+        self.operator.builds(version, tree(version, size=size) if size else tree("app", changed=small))
         return version
 
-    def begins(self, *, hold: bool = False, all_new: bool = False) -> int:
+    def begins(self, *, hold: bool = False, size: int = 0) -> int:
         """Begin a deployment of a new release; its number. With `hold`, it is held when this returns."""
-        change = f"ToDo={self.new_version(all_new=all_new)}"
+        change = f"ToDo={self.new_version(size)}"
         return int(self.operator.reads("deploy", "web", change, "--hold" if hold else "--detach")["id"])
 
     def row(self, number: int) -> Deployment:
@@ -94,6 +94,11 @@ class Site:
         assert self.drained() == set()
         assert self.ledger.unfinished() == []
 
+    def wait_for_incoming(self, frontend: str) -> None:
+        """Until content arrives there, and more is on its way."""
+        incoming = self.lab.frontend(frontend).root / "incoming"
+        wait_until(lambda: any(path.stat().st_size for path in incoming.rglob("*") if path.is_file()))
+
     # ── points ──
 
     @contextmanager
@@ -102,7 +107,7 @@ class Site:
         with ExitStack() as held:
             if point is Point.STAGING:
                 held.enter_context(self._locked(CUT))
-                number = self.begins(all_new=True)
+                number = self.begins(size=20_000)
                 # It has read what is missing there, and waits with the content in its hands.
                 wait_until(lambda: bool(self._commands(CUT, "receive")))
                 yield number
@@ -194,5 +199,3 @@ def _argv(pid: int) -> list[str]:
     except (FileNotFoundError, ProcessLookupError):
         return []
 
-
-Observing = Callable[[], None]

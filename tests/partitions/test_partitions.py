@@ -75,3 +75,29 @@ def _check(site: Site, rested: Deployment, point: Point, policy: str, before: st
         assert (rested.decision, rested.state.ended) == (Decision.COMMIT, False)
         assert {trouble.frontend for trouble in rested.troubles} == {CUT}
         assert others == {str(rested.name)}
+
+
+def test_a_transfer_that_is_cut_off_in_its_middle(site: Site, record_property: Says) -> None:
+    """What the worker still has to send waits in its socket then, where no limit of a step can see it."""
+    site.operator.policy(stage_seconds=3)
+    before = site.current(CUT)
+    with site.operator.observers() as observed:
+        site.network.throttle(300)
+        number = site.begins(size=200_000)
+        site.wait_for_incoming(CUT)
+        site.network.cut(CUT)
+        began = time.monotonic()
+        rested = site.rests(number)
+        seconds = time.monotonic() - began
+        assert rested.state is State.ABORTED
+        assert [trouble.problem["what"] for trouble in rested.troubles] == ["the frontend can't be reached over SSH"]
+        site.network.heal()
+        site.assert_together(before)
+        site.operator.policy()
+        number = site.begins()
+        assert site.ends(number).state is State.DONE
+        site.assert_together(str(site.row(number).name))
+    observed.assert_clean()
+    record_property("case", "in the middle of a transfer | both ways | abort")
+    record_property("ended", "aborted")
+    record_property("seconds", f"{seconds:.1f}")
