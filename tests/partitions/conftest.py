@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.partitions.namespaces import missing
+from tests.partitions.network import missing
 from tests.partitions.site import Site
 from tests.partitions.site import site as make_site
 

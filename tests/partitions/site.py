@@ -12,17 +12,21 @@ from pathlib import Path
 
 from deploy.lab import Lab
 from orchestrator.bootstrap import Lockstep
-from orchestrator.cli.output import Exit
+from orchestrator.cli.deployments import deploying
+from orchestrator.cli.inventory import load_inventory, select_fleet
 from orchestrator.cli.progress import outcome
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, State, Step
 from orchestrator.services.coordinator import found
+from orchestrator.services.deployments import Schedule, last_committed
 from orchestrator.settings import Settings
 from tests.integration.operator import Operator, tree, wait_until
-from tests.partitions.namespaces import PREFIX, Network
+from tests.partitions.network import PREFIX, Network
 
 FRONTENDS = 3
 #: Whom the tests cut off, and who keeps the others waiting meanwhile.
 CUT, SLOW, SLOWEST = "fe1", "fe2", "fe3"
+#: The releases that the deployments change between.
+FIRST = ("1.1.0", "1.2.0")
 
 
 class Point(StrEnum):
@@ -39,25 +43,32 @@ class Point(StrEnum):
 class Site:
     """One lab, one operator, and the network between the workers and the frontends."""
 
-    def __init__(self, directory: Path, network: Network, lab: Lab) -> None:
+    def __init__(self, operator: Operator, network: Network) -> None:
+        self.operator = operator
         self.network = network
-        self.lab = lab
-        self.operator = Operator(directory, lab)
-        self.ledger = Lockstep(Settings.read(self.operator.environment)).ledger
+        self.lab = operator.lab
+        self._lockstep = Lockstep(Settings.read(operator.environment))
+        self.ledger = self._lockstep.ledger
         self._built = 0
 
-    def new_version(self, size: int = 0) -> str:
-        """Build a release that nobody has: one small file of it is new, or all files of `size` bytes each."""
+    def new_version(self, size: int = 20_000) -> str:
+        """Build a release whose files, of `size` bytes each, nobody has."""
         self._built += 1
         version = f"1.{self._built}.0"
-        small = {"new.css": version.encode()}
-        self.operator.builds(version, tree(version, size=size) if size else tree("app", changed=small))
+        self.operator.builds(version, tree(version, size=size))
         return version
 
-    def begins(self, *, hold: bool = False, size: int = 0) -> int:
-        """Begin a deployment of a new release; its number. With `hold`, it is held when this returns."""
-        change = f"ToDo={self.new_version(size)}"
-        return int(self.operator.reads("deploy", "web", change, "--hold" if hold else "--detach")["id"])
+    def begins(self, version: str = "", *, hold: bool = False) -> int:
+        """Begin a deployment, of the release of the two first ones that is not served now; its number."""
+        fleet = select_fleet(load_inventory(self._lockstep.settings), "web")
+        last = last_committed(self.ledger, fleet.key)
+        served = {placement.version for placement in last.plan.placements} if last else set()
+        wanted = version or next(each for each in FIRST if each not in served)
+        return deploying(self._lockstep).deploy(fleet, {"ToDo": wanted}, Schedule(hold), "operator").id
+
+    def goes_on(self, number: int) -> None:
+        """Continue a held deployment."""
+        deploying(self._lockstep).proceed(number)
 
     def row(self, number: int) -> Deployment:
         """The deployment's row."""
@@ -81,7 +92,7 @@ class Site:
 
     def current(self, frontend: str) -> str:
         """The activation that the frontend's tree is at, whatever anybody can reach."""
-        return Path(os.readlink(self.lab.frontend(frontend).root / "current")).name
+        return (self.lab.frontend(frontend).root / "current").readlink().name
 
     def drained(self) -> set[str]:
         """Who is out of rotation, according to the ledger."""
@@ -105,45 +116,45 @@ class Site:
     def stopped_at(self, point: Point) -> Iterator[int]:
         """A deployment of a new release that has come to the point, and goes on when the context ends; its number."""
         with ExitStack() as held:
-            if point is Point.STAGING:
-                held.enter_context(self._locked(CUT))
-                number = self.begins(size=20_000)
-                # It has read what is missing there, and waits with the content in its hands.
-                wait_until(lambda: bool(self._commands(CUT, "receive")))
-                yield number
-                return
-            number = self.begins(hold=True)
-            if point is Point.HELD:
-                yield number
-                held.callback(self.goes_on, number)
-                return
-            late = {Point.ARMING: CUT, Point.ARMED: SLOW, Point.TOLD: SLOW, Point.ANSWERED: SLOWEST}[point]
-            with self._locked(late):
-                self.goes_on(number)
-                if point is Point.ARMING:
-                    others = (SLOW, SLOWEST)
-                else:
-                    others = (CUT,) if late is SLOW else (CUT, SLOW)
-                wait_until(lambda: self.accepted(number, Step.ARM, *others))
-                if point in (Point.ARMING, Point.ARMED):
-                    yield number
-                    return
-                # Told, and not yet awake; or awake, and somebody else isn't.
-                held.enter_context(self._halted(CUT if point is Point.TOLD else SLOW))
-            wait_until(lambda: self._told(number, point))
-            yield number
+            yield self._come_to(point, held)
 
-    def goes_on(self, number: int) -> None:
-        """Continue a held deployment."""
-        assert self.operator.types("continue", str(number), "--detach").code in (Exit.DONE, Exit.OPEN)
+    def _come_to(self, point: Point, held: ExitStack) -> int:
+        """Let a deployment come to the point. It goes on when `held` ends."""
+        if point is Point.STAGING:
+            new = self.new_version()
+            held.enter_context(self._locked(CUT))
+            number = self.begins(new)
+            wait_until(lambda: bool(self._commands(CUT, "receive")))
+            return number
+        number = self.begins(hold=True)
+        wait_until(lambda: self.row(number).state is State.PREPARED)
+        if point is Point.HELD:
+            held.callback(self.goes_on, number)
+            return number
+        late, armed = {
+            Point.ARMING: (CUT, (SLOW, SLOWEST)),
+            Point.ARMED: (SLOW, (CUT, SLOWEST)),
+            Point.TOLD: (SLOW, (CUT, SLOWEST)),
+            Point.ANSWERED: (SLOWEST, (CUT, SLOW)),
+        }[point]
+        lock = held.enter_context(ExitStack())
+        lock.enter_context(self._locked(late))
+        self.goes_on(number)
+        wait_until(lambda: self.accepted(number, Step.ARM, *armed))
+        if point in (Point.ARMING, Point.ARMED):
+            return number
+        halted = CUT if point is Point.TOLD else SLOW
+        held.enter_context(self._halted(halted))
+        lock.close()
+        wait_until(lambda: self._told(number, halted))
+        return number
 
-    def _told(self, number: int, point: Point) -> bool:
+    def _told(self, number: int, halted: str) -> bool:
+        """Whether all have the word, and all but the one that stands still have answered it."""
         row = self.row(number)
-        flipped = (SLOW, SLOWEST) if point is Point.TOLD else (CUT, SLOWEST)
-        return (
-            row.decision is Decision.COMMIT
-            and row.state is State.ACTIVATING
-            and self.accepted(number, Step.ACTIVATE, *flipped)
+        others = {CUT, SLOW, SLOWEST} - {halted}
+        return (row.decision, row.state) == (Decision.COMMIT, State.ACTIVATING) and self.accepted(
+            number, Step.ACTIVATE, *others
         )
 
     @contextmanager
@@ -179,14 +190,19 @@ class Site:
 @contextmanager
 def site(directory: Path) -> Iterator[Site]:
     """A site on which everybody serves a first release. The thread that asks for it is where the clients are."""
-    with Network(FRONTENDS) as network, network.fleet.inside():
-        with Lab.up(directory / "lab", FRONTENDS, network=PREFIX) as lab, ExitStack() as running:
-            made = Site(directory, network, lab)
-            with network.workers.inside():
-                standalone = made.operator.standalone()
-                running.enter_context(standalone)
-            assert made.operator.types("deploy", "web", f"ToDo={made.new_version()}").code == 0
-            yield made
+    with (
+        Network(FRONTENDS) as network,
+        network.fleet.inside(),
+        Lab.up(directory / "lab", FRONTENDS, network=PREFIX) as lab,
+        ExitStack() as running,
+    ):
+        operator = Operator(directory, lab)
+        with network.workers.inside():
+            running.enter_context(operator.standalone())
+        made = Site(operator, network)
+        assert (made.new_version(), made.new_version()) == FIRST
+        assert made.ends(made.begins()).state is State.DONE
+        yield made
 
 
 def _processes() -> list[int]:
@@ -198,4 +214,3 @@ def _argv(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
-

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from orchestrator.domain.deployment import Decision, Deployment, State
-from tests.partitions.namespaces import Way
+from tests.partitions.network import Way
 from tests.partitions.site import CUT, Point, Site
 
 Says = Callable[[str, object], None]
@@ -18,7 +19,8 @@ POLICIES = {"abort": {}, "drain": DRAINS}
 #: Points before which nobody can have flipped.
 UNDECIDED = (Point.STAGING, Point.HELD, Point.ARMING)
 #: In seconds. Only what waits for a frontend that is cut off may run into its limit.
-LIMITS = {"stage_seconds": 5, "verify_seconds": 5, "arm_seconds": 20, "activate_seconds": 3}
+DELAY_SECONDS = 0.2
+LIMITS = {"stage_seconds": 5, "verify_seconds": 5, "arm_seconds": 20, "activate_seconds": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +32,8 @@ def healed(site: Site) -> Iterator[None]:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("way", Way)
 @pytest.mark.parametrize("point", Point)
-def test_a_frontend_that_is_cut_off(
-    site: Site, point: Point, way: Way, policy: str, record_property: Says
-) -> None:
-    limits = {**LIMITS, **({"arm_seconds": 3} if point is Point.ARMING else {})}
+def test_a_frontend_that_is_cut_off(site: Site, point: Point, way: Way, policy: str, record_property: Says) -> None:
+    limits = {**LIMITS, **({"arm_seconds": 2} if point is Point.ARMING else {})}
     site.operator.policy(**limits, **POLICIES[policy])
     before = site.current(CUT)
     with site.operator.observers() as observed:
@@ -77,13 +77,52 @@ def _check(site: Site, rested: Deployment, point: Point, policy: str, before: st
         assert others == {str(rested.name)}
 
 
+@pytest.mark.parametrize("percent", [5, 10, 20])
+def test_packets_that_are_lost_by_chance(site: Site, percent: int, record_property: Says) -> None:
+    with _ends_whole(site, f"{percent} % of the packets lost", record_property):
+        site.network.lose(percent)
+
+
+@pytest.mark.parametrize("kilobytes", [50, 200])
+def test_a_link_that_lets_little_through(site: Site, kilobytes: int, record_property: Says) -> None:
+    with _ends_whole(site, f"{kilobytes} kB/s, the rest lost", record_property):
+        site.network.throttle(kilobytes)
+
+
+def test_a_link_on_which_everything_takes_its_time(site: Site, record_property: Says) -> None:
+    with site.network.delayed(DELAY_SECONDS), _ends_whole(site, "200 ms later, each way", record_property):
+        pass
+
+
+@contextmanager
+def _ends_whole(site: Site, case: str, says: Says) -> Iterator[None]:
+    """What is done inside makes the link bad: a deployment over it succeeds, or aborts and changes nobody."""
+    site.operator.policy()
+    new, before = site.new_version(), site.current(CUT)
+    with site.operator.observers() as observed:
+        yield
+        began = time.monotonic()
+        number = site.begins(new)
+        rested = site.rests(number)
+        seconds = time.monotonic() - began
+        site.network.heal()
+        ended = site.ends(number)
+        assert ended.state in (State.DONE, State.ABORTED)
+        site.assert_together(str(ended.name) if ended.decision is Decision.COMMIT else before)
+    observed.assert_clean()
+    says("case", f"{case} | | abort")
+    says("ended", str(rested.state) if rested.state.ended else "open, then done by itself")
+    says("seconds", f"{seconds:.1f}")
+
+
 def test_a_transfer_that_is_cut_off_in_its_middle(site: Site, record_property: Says) -> None:
     """What the worker still has to send waits in its socket then, where no limit of a step can see it."""
     site.operator.policy(stage_seconds=3)
+    large = site.new_version(size=200_000)
     before = site.current(CUT)
     with site.operator.observers() as observed:
         site.network.throttle(300)
-        number = site.begins(size=200_000)
+        number = site.begins(large)
         site.wait_for_incoming(CUT)
         site.network.cut(CUT)
         began = time.monotonic()
