@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,19 @@ POLICIES = {"abort": {}, "drain": DRAINS}
 #: Points before which nobody can have flipped.
 UNDECIDED = (Point.STAGING, Point.HELD, Point.ARMING)
 #: In seconds. Only what waits for a frontend that is cut off may run into its limit.
-DELAY_SECONDS = 0.2
 LIMITS = {"stage_seconds": 5, "verify_seconds": 5, "arm_seconds": 20, "activate_seconds": 2}
+DELAY_SECONDS = 0.2
+LONG = pytest.mark.long
+#: What `make test` tries of all that `make partitions` does.
+SHORT = (
+    (Point.ARMING, Way.FROM, "abort"),
+    (Point.ARMED, Way.BOTH, "abort"),
+    (Point.TOLD, Way.BOTH, "drain"),
+)
+CASES = [
+    pytest.param(*case, marks=() if case in SHORT else LONG, id="-".join((case[0].name, case[1].name, case[2])))
+    for case in itertools.product(Point, Way, POLICIES)
+]
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +41,7 @@ def healed(site: Site) -> Iterator[None]:
     site.network.heal()
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("way", Way)
-@pytest.mark.parametrize("point", Point)
+@pytest.mark.parametrize(("point", "way", "policy"), CASES)
 def test_a_frontend_that_is_cut_off(site: Site, point: Point, way: Way, policy: str, record_property: Says) -> None:
     limits = {**LIMITS, **({"arm_seconds": 2} if point is Point.ARMING else {})}
     site.operator.policy(**limits, **POLICIES[policy])
@@ -52,10 +62,9 @@ def test_a_frontend_that_is_cut_off(site: Site, point: Point, way: Way, policy: 
         heal_seconds = time.monotonic() - healed
         site.assert_together(before if ended.state is State.ABORTED else str(ended.name))
     observed.assert_clean()
-    how = str(rested.state) if rested.state.ended else "open"
-    then = {"abort": "" if rested.state.ended else ", then done by itself", "drain": ", then readmitted"}[policy]
+    then = ", then readmitted" if policy == "drain" else ""
     record_property("case", f"{point} | {way} | {policy}")
-    record_property("ended", f"{how}{then}")
+    record_property("ended", f"{_how(rested)}{then}")
     record_property("seconds", f"{rest_seconds:.1f} + {heal_seconds:.1f}")
 
 
@@ -77,18 +86,27 @@ def _check(site: Site, rested: Deployment, point: Point, policy: str, before: st
         assert others == {str(rested.name)}
 
 
-@pytest.mark.parametrize("percent", [5, 10, 20])
+def _how(rested: Deployment) -> str:
+    """How it ended, and what kept it from being done at once."""
+    why = "; ".join({trouble.problem["what"] for trouble in rested.troubles})
+    how = str(rested.state) if rested.state.ended else "open, then done by itself"
+    return f"{how} ({why})" if why else how
+
+
+@pytest.mark.parametrize("percent", [5, pytest.param(10, marks=LONG), pytest.param(20, marks=LONG)])
 def test_packets_that_are_lost_by_chance(site: Site, percent: int, record_property: Says) -> None:
     with _ends_whole(site, f"{percent} % of the packets lost", record_property):
         site.network.lose(percent)
 
 
+@LONG
 @pytest.mark.parametrize("kilobytes", [50, 200])
 def test_a_link_that_lets_little_through(site: Site, kilobytes: int, record_property: Says) -> None:
     with _ends_whole(site, f"{kilobytes} kB/s, the rest lost", record_property):
         site.network.throttle(kilobytes)
 
 
+@LONG
 def test_a_link_on_which_everything_takes_its_time(site: Site, record_property: Says) -> None:
     with site.network.delayed(DELAY_SECONDS), _ends_whole(site, "200 ms later, each way", record_property):
         pass
@@ -111,13 +129,14 @@ def _ends_whole(site: Site, case: str, says: Says) -> Iterator[None]:
         site.assert_together(str(ended.name) if ended.decision is Decision.COMMIT else before)
     observed.assert_clean()
     says("case", f"{case} | | abort")
-    says("ended", str(rested.state) if rested.state.ended else "open, then done by itself")
+    says("ended", _how(rested))
     says("seconds", f"{seconds:.1f}")
 
 
+@LONG
 def test_a_transfer_that_is_cut_off_in_its_middle(site: Site, record_property: Says) -> None:
     """What the worker still has to send waits in its socket then, where no limit of a step can see it."""
-    site.operator.policy(stage_seconds=3)
+    site.operator.policy()
     large = site.new_version(size=200_000)
     before = site.current(CUT)
     with site.operator.observers() as observed:
@@ -132,7 +151,6 @@ def test_a_transfer_that_is_cut_off_in_its_middle(site: Site, record_property: S
         assert [trouble.problem["what"] for trouble in rested.troubles] == ["the frontend can't be reached over SSH"]
         site.network.heal()
         site.assert_together(before)
-        site.operator.policy()
         number = site.begins()
         assert site.ends(number).state is State.DONE
         site.assert_together(str(site.row(number).name))

@@ -27,11 +27,12 @@ from workers.frontend.commands import shell_line
 CONNECT_SECONDS = 10.0
 #: For commands that neither hash nor move content, in seconds.
 SHORT_SECONDS = 30.0
-#: How long a connection may be silent before it is tried, and how long what was sent may go unacknowledged before the
-#: connection counts as lost, in seconds. What waits in a socket is seen by no limit of a command: without this, a
-#: frontend that is cut off in the middle of a transfer keeps its worker for a quarter of an hour.
-KEEPALIVE_SECONDS = 5
-LOST_SECONDS = 15
+#: How long a connection may be silent before it is tried, in seconds.
+KEEPALIVE_SECONDS = 15
+#: How long what was sent may go unacknowledged before the connection counts as lost, in seconds. What waits in a socket
+#: is seen by no limit of a command: without this, a frontend that is cut off in the middle of a transfer keeps its
+#: worker, and with it the abort, until the system gives up, a quarter of an hour later.
+LOST_SECONDS = 30
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 STDERR_MOST = 4096
 
