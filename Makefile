@@ -4,9 +4,11 @@ PYTHON ?= python3
 FRONTENDS ?= 8
 BIN := .venv/bin
 SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
-TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb
+# Network namespaces need root: without it nothing uses what makes and cuts them.
+NETWORK_PROGRAMS := $(if $(filter 0,$(shell id -u)),ip nft)
+TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb $(NETWORK_PROGRAMS)
 
-.PHONY: help demo test chaos check setup lock clean
+.PHONY: help demo test simulate chaos partitions fuzz check setup lock clean
 
 help: ## What there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -19,9 +21,16 @@ test: setup check ## Every check and every test.
 	$(BIN)/python -m deploy.programs $(TEST_PROGRAMS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+simulate: setup ## The services in simulated worlds: every order of small ones, 20,000 seeds of larger ones.
+	$(BIN)/python -m tests.simulator
+
 chaos: setup ## Workers, Redis and PostgreSQL killed at every point of a deployment; about ten minutes.
 	$(BIN)/python -m deploy.programs $(SERVERS) postgres initdb
 	$(BIN)/python -m tests.chaos
+
+partitions: setup ## Workers cut off from frontends, at every point (docs/partitions.md). As root, half an hour.
+	$(BIN)/python -m deploy.programs $(SERVERS) $(NETWORK_PROGRAMS)
+	$(BIN)/python -m pytest tests/partitions -m '' -n 2 --dist load
 
 check: setup ## Style, types, layers and the shell script: what needs no server.
 	$(BIN)/ruff check .

@@ -105,6 +105,8 @@ PROGRAMS: Mapping[str, Program] = {
         Program("zip", "zip"),
         Program("postgres", "postgresql"),
         Program("initdb", "postgresql"),
+        Program("ip", "iproute2", version_flag="-V"),
+        Program("nft", "nftables"),
     )
 }
 

@@ -17,23 +17,24 @@ BALANCER = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """127.0.`network`.n:`ssh_port` and :`http_port` are frontend n's; the balancer has a port on 127.0.0.1."""
+    """`network`.n:`ssh_port` and :`http_port` are frontend n's; the balancer has a port on 127.0.0.1."""
 
-    network: int
+    network: str
     ssh_port: int
     http_port: int
     balancer_port: int
 
     def of(self, number: int) -> str:
         """The address of frontend `number`, which begins at 1."""
-        return f"127.0.{self.network}.{number}"
+        return f"{self.network}.{number}"
 
 
-def choose(frontends: int) -> Addresses:
-    """Addresses that are free now. `LabError` where none are."""
+def choose(frontends: int, network: str = "") -> Addresses:
+    """Addresses that are free now, in `network` where one is named (`10.0.0`). `LabError` where none are."""
     dice = random.SystemRandom()
-    for network in dice.sample(NETWORKS, len(NETWORKS)):
-        chosen = Addresses(network, *dice.sample(PORTS, 3))
+    loopback = [f"127.0.{number}" for number in dice.sample(NETWORKS, len(NETWORKS))]
+    for each in [network] if network else loopback:
+        chosen = Addresses(each, *dice.sample(PORTS, 3))
         wanted = [(BALANCER, chosen.balancer_port)]
         for number in range(1, frontends + 1):
             wanted += [(chosen.of(number), chosen.ssh_port), (chosen.of(number), chosen.http_port)]
@@ -41,7 +42,7 @@ def choose(frontends: int) -> Addresses:
             return chosen
     raise LabError(
         "no free addresses for the lab",
-        expected=f"a network 127.0.n.0/24 on which {frontends} frontends can listen",
+        expected=f"a network {network or '127.0.n'}.0/24 on which {frontends} frontends can listen",
         remedy="end what listens there (ss -ltn), or start fewer frontends",
     )
 

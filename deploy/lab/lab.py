@@ -1,4 +1,4 @@
-"""The lab: a fleet of real frontends on one machine, behind a real load balancer, on loopback addresses alone.
+"""The lab: a fleet of real frontends on one machine, behind a real load balancer, on loopback addresses.
 
 docs/lab.md is its manual. Everything it makes lies below one directory, and `down` removes that.
 """
@@ -43,17 +43,19 @@ class Lab:
         frontends: int = 3,
         *,
         apps: Mapping[str, str] = DEFAULT_APPS,
+        network: str = "",
         recipe: servers.Recipe = render,
         say: Callable[[str], None] = lambda _: None,
     ) -> Lab:
         """Start a lab in a directory that is empty or not there yet, and wait until all of it answers.
 
-        `apps` maps names to mount paths; `say` hears of each stage. `LabError` where it can't be, or where a part
-        does not come up; then everything that was started is ended and removed again.
+        `apps` maps names to mount paths; `network` is that of the frontends' addresses (`10.0.0`) where they are not
+        to be on loopback, and the machine has them; `say` hears of each stage. `LabError` where it can't be, or where
+        a part does not come up; then everything that was started is ended and removed again.
         """
         if not 1 <= frontends <= MOST_FRONTENDS:
             raise LabError("that many frontends are no lab", expected=f"1 to {MOST_FRONTENDS}", found=str(frontends))
-        lab = cls(_claim(directory, frontends, apps), recipe)
+        lab = cls(_claim(directory, frontends, apps, network), recipe)
         try:
             say(f"writing keys and configuration below {lab.blueprint.directory}")
             servers.write_files(lab.blueprint, recipe)
@@ -196,7 +198,7 @@ def _start(daemons: list[Daemon]) -> None:
         daemon.wait()
 
 
-def _claim(directory: Path, frontends: int, apps: Mapping[str, str]) -> Blueprint:
+def _claim(directory: Path, frontends: int, apps: Mapping[str, str], network: str) -> Blueprint:
     """Take the directory for a new lab by writing its `lab.json`; of two who try, one gets it."""
     directory = directory.resolve()
     check_directory(directory)
@@ -208,7 +210,7 @@ def _claim(directory: Path, frontends: int, apps: Mapping[str, str]) -> Blueprin
         raise LabError(
             "there is a lab already", where=str(directory), remedy="use it, or `lockstep lab down` before the next one"
         )
-    chosen = addresses.choose(frontends)
+    chosen = addresses.choose(frontends, network)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_owner(directory)
     if any(directory.iterdir()):

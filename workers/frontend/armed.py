@@ -32,7 +32,7 @@ class Armed:
         began = time.monotonic()
         limit = job.fleet.policy.arm_seconds
         command = Arm(job.frontend.root, job.deployment.name, math.ceil(limit) + PATIENCE_SECONDS)
-        session = self._steps.session(job)
+        session = self._steps.session(job, limit)
         conversation = session.converse(command.argv(), limit=limit)
         try:
             line = conversation.line()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inventory.model import Frontend
-from workers.frontend.transport import Session, connect
+from workers.frontend.transport import CONNECT_SECONDS, Session, connect
 
 #: A connection that nobody used for this long is closed, in seconds: a deployment that is held may rest for days.
 IDLE_SECONDS = 120.0
@@ -25,13 +25,16 @@ class _Place:
 class Connections:
     """Sessions by deployment and frontend. Safe to use from several threads."""
 
-    def __init__(self, open_session: Callable[[Frontend], Session] = connect) -> None:
+    def __init__(self, open_session: Callable[[Frontend, float], Session] = connect) -> None:
         self._open = open_session
         self._lock = threading.Lock()
         self._places: dict[tuple[int, str], _Place] = {}
 
-    def session(self, deployment: int, frontend: Frontend) -> Session:
-        """The session to this frontend, opened if there is none that stands. Errors as of `transport.connect`."""
+    def session(self, deployment: int, frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
+        """The session to this frontend, opened within `limit` seconds if there is none that stands.
+
+        Errors as of `transport.connect`.
+        """
         self._close_idle()
         with self._lock:
             place = self._places.setdefault((deployment, frontend.name), _Place(used=time.monotonic()))
@@ -40,7 +43,7 @@ class Connections:
             if place.session is None or not place.session.alive or place.session.frontend != frontend:
                 if place.session is not None:
                     place.session.close()
-                place.session = self._open(frontend)
+                place.session = self._open(frontend, min(limit, CONNECT_SECONDS))
                 place.opened += 1
             return place.session
 

@@ -21,7 +21,7 @@ from workers.frontend.disk import check_disk
 from workers.frontend.job import Held, Job
 from workers.frontend.readiness import probe, ready
 from workers.frontend.serving import Served, expectations
-from workers.frontend.transport import SHORT_SECONDS, Session
+from workers.frontend.transport import CONNECT_SECONDS, SHORT_SECONDS, Session
 from workers.rotation import take_out
 
 #: While objects arrive, they lie on the frontend's disk twice: as a pack and unpacked. Beyond that, in bytes.
@@ -42,9 +42,9 @@ class Steps:
         """The steps that any worker can do."""
         return self.stage(job) if step is Step.STAGE else self.verify(job)
 
-    def session(self, job: Job) -> Session:
-        """The open connection of this job."""
-        return self._connections.session(job.deployment.id, job.frontend)
+    def session(self, job: Job, limit: float = CONNECT_SECONDS) -> Session:
+        """The open connection of this job; where there is none, one that stands within `limit` seconds."""
+        return self._connections.session(job.deployment.id, job.frontend, limit)
 
     def hang_up(self, number: int) -> None:
         """Close this process's connections for a deployment."""
@@ -57,7 +57,7 @@ class Steps:
         activations, and is switched to what the fleet serves: nobody is led to it yet.
         """
         began = time.monotonic()
-        session = self.session(job)
+        session = self.session(job, job.fleet.policy.stage_seconds)
         found = ready(session)
         sent: list[tuple[int, int]] = []
         if job.readmits:
@@ -84,7 +84,8 @@ class Steps:
     def verify(self, job: Job) -> Detail:
         """Hash every file on the disk, then ask for them over HTTP."""
         began = time.monotonic()
-        session, name, fleet = self.session(job), job.deployment.name, job.fleet
+        name, fleet = job.deployment.name, job.fleet
+        session = self.session(job, fleet.policy.verify_seconds)
         # What is served can't be discarded; an activation of its epoch that nobody has can.
         fencing = ActivationName(name.epoch, NOTHING.nonce) if job.readmits else name
         for held in (*job.prepared.earlier, job.prepared.own):
@@ -111,8 +112,8 @@ class Steps:
 
     def activate(self, job: Job) -> Detail:
         """Flip without an armed conversation."""
-        command = Activate(job.frontend.root, job.deployment.name)
-        return {"at": self.session(job).ask(command, limit=job.fleet.policy.activate_seconds)}
+        command, limit = Activate(job.frontend.root, job.deployment.name), job.fleet.policy.activate_seconds
+        return {"at": self.session(job, limit).ask(command, limit=limit)}
 
     def confirm(self, job: Job) -> Detail:
         """What a new client is served. Then what nobody needs any more is removed: here the fleet is still held."""

@@ -27,7 +27,12 @@ from workers.frontend.commands import shell_line
 CONNECT_SECONDS = 10.0
 #: For commands that neither hash nor move content, in seconds.
 SHORT_SECONDS = 30.0
+#: How long a connection may be silent before it is tried, in seconds.
 KEEPALIVE_SECONDS = 15
+#: How long what was sent may go unacknowledged before the connection counts as lost, in seconds. What waits in a socket
+#: is seen by no limit of a command: without this, a frontend that is cut off in the middle of a transfer keeps its
+#: worker, and with it the abort, until the system gives up, a quarter of an hour later.
+LOST_SECONDS = 30
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 STDERR_MOST = 4096
 
@@ -131,6 +136,8 @@ class Conversation:
             self._channel.shutdown_write()
         except TimeoutError as error:
             raise self._late() from error
+        except (paramiko.SSHException, EOFError) as error:
+            raise lost(self._frontend, error) from error
         except OSError as error:
             if not self._channel.closed and not self._channel.exit_status_ready():
                 raise lost(self._frontend, error) from error
@@ -197,7 +204,7 @@ class Conversation:
         )
 
 
-def connect(frontend: Frontend, *, limit: float = CONNECT_SECONDS) -> Session:
+def connect(frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
     """Log in. ~/.ssh/config counts (a jump host, say), but for the host key, which the inventory pins.
 
     Raises:
@@ -231,7 +238,7 @@ def connect(frontend: Frontend, *, limit: float = CONNECT_SECONDS) -> Session:
     except (paramiko.SSHException, EOFError, OSError) as error:
         connection.close()
         raise lost(frontend, error) from error
-    connection.transport.set_keepalive(KEEPALIVE_SECONDS)
+    _notice_loss(connection)
     return Session(frontend, connection)
 
 
@@ -277,6 +284,16 @@ def _socket(address: str, port: int, limit: float) -> socket.socket:
     sock = socket.create_connection((address, port), timeout=limit)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+def _notice_loss(connection: Connection) -> None:
+    """Have a connection end whose other end is gone without a word; and so the one to the jump host below it."""
+    transport = connection.transport
+    transport.set_keepalive(KEEPALIVE_SECONDS)
+    if isinstance(transport.sock, socket.socket):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST_SECONDS * 1000)
+    if isinstance(connection.gateway, Connection):
+        _notice_loss(connection.gateway)
 
 
 def _other_host_key(frontend: Frontend, key: paramiko.PKey) -> RefusedError:

@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from inventory.model import Fleet
+from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.errors import LockstepError
 from orchestrator.domain.rotation import Drain
 from orchestrator.services.leading import held, lead
@@ -49,10 +50,28 @@ def watch(workshop: Workshop) -> None:
     """Drain what is to be drained and is not yet, and see that nobody forgot what is. One worker at a time."""
     with held(workshop.lockstep.leases, "watch") as mine:
         for standing in workshop.lockstep.ledger.drains() if mine else ():
-            if standing.confirmed:
-                _keep_out(standing)
-            else:
-                drain(workshop, standing.number)
+            tend(workshop, standing.number)
+
+
+def tend(workshop: Workshop, number: int) -> None:
+    """What one drain needs now. It is read anew: others before it may have taken their time."""
+    ledger = workshop.lockstep.ledger
+    standing = ledger.drain(number)
+    if (
+        standing is None
+        or standing.lifted_at is not None
+        or _ends_now(ledger.open_deployment(standing.fleet), standing)
+    ):
+        return
+    if standing.confirmed:
+        _keep_out(standing)
+    else:
+        drain(workshop, number)
+
+
+def _ends_now(open_one: Deployment | None, standing: Drain) -> bool:
+    """Whether a readmission is about to end it. The load balancer may use the frontend already, and is right."""
+    return open_one is not None and open_one.plan.readmits.get(standing.frontend) == standing.number
 
 
 def _keep_out(standing: Drain) -> None:
