@@ -38,7 +38,9 @@ class Rotating:
             raise ConflictError(
                 f"{frontend} was never in rotation", remedy=f"bring it in: lockstep readmit {fleet.key} {frontend}"
             )
-        if present.serving == (frontend,):
+        # One that is to go counts as gone: that nobody has confirmed it yet is no promise that it stays.
+        leaving = {frontend, *(drain.frontend for drain in self.ledger.drains(fleet.key))}
+        if frontend in present.serving and leaving.issuperset(present.serving):
             raise ConflictError(
                 f"{frontend} is the last frontend of {fleet.key} in rotation",
                 expected="another one that goes on serving",
