@@ -10,11 +10,16 @@ from orchestrator.adapters.lease import RedisLeases
 def main(url: str, seconds: str, name: str) -> None:
     """Say ``held`` or ``refused``; at the end of the input let go, and say ``released``."""
     lease = RedisLeases(url, float(seconds)).take(name)
-    print("refused" if lease is None else "held", flush=True)
+    _say("refused" if lease is None else "held")
     sys.stdin.read()
     if lease is not None:
         lease.release()
-        print("released", flush=True)
+        _say("released")
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def drained_before(frontend: Frontend) -> None:
 
 
 def damaged_old(frontend: Frontend) -> None:
-    """What is served has lost an object, a file and a link to its release; what is ahead is whole but for the object."""
+    """What is served has lost an object, a file and a link to its release; what is ahead is whole."""
     serving_old(frontend)
     assert frontend.run("receive", NEW.activation, stdin=NEW.objects_pack()).verdict == "OK"
     assert frontend.run("assemble", NEW.activation, stdin=NEW.links_pack()).verdict == "OK"

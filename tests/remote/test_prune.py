@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.remote.frontend import Frontend, check_tree, snapshot
 from tests.remote.fuzz import FUZZ
-from tests.remote.packs import FILES, Stage, activation_name, hard_link, pack, sha256
+from tests.remote.packs import Stage, activation_name, hard_link, pack, sha256
 from tests.remote.shells import Shell
 
 OLD = Stage(1, {"index.html": b"old", "shared.js": b"shared", "same.js": b"shared", "empty": b""})
@@ -266,7 +266,7 @@ def test_whatever_was_deployed_aborted_and_pruned_nothing_goes_that_is_or_may_be
         assert reachable(frontend) == before
         assert not set(names) & frontend.names("activations")
         check_tree(frontend.root)
-    after = {path for path in map(str, (frontend.root / "objects").iterdir())} - set(reachable(frontend))
+    after = set(map(str, (frontend.root / "objects").iterdir())) - set(reachable(frontend))
     kept = [name for name in frontend.names("activations") if int(name.split("-")[0]) < serving]
     # What an aborted deployment could not take back is below what is served and was never named.
     assert not after or kept, (after, kept)

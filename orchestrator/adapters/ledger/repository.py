@@ -244,6 +244,15 @@ class SqlLedger:
         self, fleet: str, frontend: str, snapshot: Mapping[str, Any], actor: str, reason: str, *, anew: bool = False
     ) -> Drain:
         """The drain that stands, or a new one; with `anew` always a new one."""
+        try:
+            return self._add_drain(fleet, frontend, snapshot, actor, reason, anew=anew)
+        except DuplicateError:
+            # Somebody else was first, at the same moment: that one stands now.
+            return self._add_drain(fleet, frontend, snapshot, actor, reason, anew=anew)
+
+    def _add_drain(
+        self, fleet: str, frontend: str, snapshot: Mapping[str, Any], actor: str, reason: str, *, anew: bool
+    ) -> Drain:
         standing = (drains.c.fleet == fleet, drains.c.frontend == frontend, drains.c.lifted_at.is_(None))
         with self._database.writing() as connection:
             if anew:
