@@ -24,8 +24,8 @@ log = structlog.get_logger()
 
 #: A lease is renewed so many times while it lasts.
 RENEWALS = 4
-#: And at least so often, in seconds, however long it lasts: whoever looks for what nobody leads does not wait longer for
-#: a holder to come back to a Redis that was emptied (orchestrator/services/recovery.py, `GRACE_SECONDS`).
+#: And at least so often, in seconds, however long it lasts: whoever looks for what nobody leads waits no longer for a
+#: holder to come back to a Redis that was emptied (orchestrator/services/recovery.py, `GRACE_SECONDS`).
 RENEW_SECONDS = 0.3
 #: How long Redis has for an answer, in seconds.
 ANSWER_SECONDS = 1.0

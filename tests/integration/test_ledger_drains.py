@@ -229,6 +229,8 @@ def test_the_write_that_ends_a_readmission_lifts_its_drains_and_no_other(ledger:
     number = ledger.plan(readmission(f1=mine.number)).id
     for state in WAY[1:-1]:
         advance_to(ledger, number, state)
+        if state is not State.FINISHING:
+            assert ledger.move(number, State.FINISHING, State.DONE) == (state, False)
         assert [drain.number for drain in ledger.drains()] == [mine.number, other.number, elsewhere.number]
     assert ledger.move(number, State.FINISHING, State.DONE) == (State.DONE, True)
     assert ledger.drains() == [other, elsewhere]
