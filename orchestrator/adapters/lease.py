@@ -24,6 +24,9 @@ log = structlog.get_logger()
 
 #: A lease is renewed so many times while it lasts.
 RENEWALS = 4
+#: And at least so often, in seconds, however long it lasts: whoever looks for what nobody leads waits no longer for a
+#: holder to come back to a Redis that was emptied (orchestrator/services/recovery.py, `GRACE_SECONDS`).
+RENEW_SECONDS = 0.3
 #: How long Redis has for an answer, in seconds.
 ANSWER_SECONDS = 1.0
 
@@ -79,15 +82,24 @@ class RedisLeases:
     def _renew(self) -> None:
         pause = threading.Event()
         while True:
-            pause.wait(self._seconds / RENEWALS)
+            pause.wait(min(self._seconds / RENEWALS, RENEW_SECONDS))
             with self._lock:
                 held = list(self._held.items())
             for name, lock in held:
-                if not self._renewed(lock):
-                    log.warning("a lease is lost: another worker holds it", lease=name)
-                    with self._lock:
-                        if self._held.get(name) is lock:
-                            del self._held[name]
+                self._renew_one(name, lock)
+
+    def _renew_one(self, name: str, lock: Lock) -> None:
+        renewed = self._renewed(lock)
+        with self._lock:
+            wanted = self._held.get(name) is lock
+            if wanted and not renewed:
+                del self._held[name]
+        if not wanted:
+            # It was let go meanwhile, and may have been taken anew after that.
+            with contextlib.suppress(RedisError):
+                lock.release()
+        elif not renewed:
+            log.warning("a lease is lost: another worker holds it", lease=name)
 
     @staticmethod
     def _renewed(lock: Lock) -> bool:

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from tests.integration.ledgers import ledger, ledger_engine, ledger_url
 from tests.integration.postgres import postgres
+from tests.integration.redis_server import redis_server
 
-__all__ = ["ledger", "ledger_engine", "ledger_url", "postgres"]
+__all__ = ["ledger", "ledger_engine", "ledger_url", "postgres", "redis_server"]

@@ -104,6 +104,8 @@ def test_each_frontend_is_logged_in_to_once_for_a_deployment(operator: Operator)
 
 
 def test_every_frontend_reports_every_step_and_only_what_it_lacks_is_sent(operator: Operator) -> None:
+    assert operator.types("deploy", "web", "Portal=2.0.0").code == 0
+    assert operator.types("rollback", "web").code == 0
     number = operator.reads("deploy", "web", "Portal=2.0.0")["id"]
     reports = operator.reads("deployments", "show", str(number))["reports"]
     steps = ("stage", "verify", "arm", "activate", "confirm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.adapters.ledger.tables import REVISION, metadata
 from orchestrator.domain.deployment import Decision, Kind, Outcome, State, Step
 from orchestrator.domain.errors import LockstepError
-from tests.integration.ledgers import Ticks, plan, standing
+from tests.integration.ledgers import Ticks, advance, plan, standing
 
 TABLES = ("releases", "deployments", "drains", "reports")
 
@@ -92,6 +93,101 @@ def test_the_migrations_can_be_undone(ledger_engine: Engine) -> None:
         assert set(inspect(connection).get_table_names()) == {"alembic_version"}
     upgrade(ledger_engine)
     assert SqlLedger(ledger_engine, Ticks()).plan(plan()).epoch == 1
+
+
+#: A deployment as revision 0001 kept it; every column but `id`, in SQL.
+OF_0001 = {
+    "fleet": "'Production/web'",
+    "nonce": "'00112233445566aa'",
+    "kind": "'deploy'",
+    "changes": """'{"ToDo":"1"}'""",
+    "placements": f"""'[["ToDo","/ToDo/","1","{"a" * 64}"]]'""",
+    "frontends": """'["f1","f2"]'""",
+    "snapshot": "'{}'",
+    "actor": "'ada'",
+    "hold": "false",
+    "created_at": "'2026-01-02 03:04:05.678901+00:00'",
+}
+ROWS_OF_0001 = [
+    {"epoch": "1", "state": "'done'", "decision": "'commit'", "troubles": "'[]'"},
+    {
+        "epoch": "2",
+        "state": "'aborted'",
+        "decision": "'abort'",
+        "troubles": """'[{"step":"stage","frontend":"f1","problem":{"what":"no"}}]'""",
+    },
+    {"epoch": "3", "state": "'activating'", "decision": "'commit'", "troubles": "'[]'", "skew": "0.25"},
+]
+
+
+def ledger_of_0001(engine: Engine) -> None:
+    """A ledger as the first version left it: two deployments that have ended, one that is open, and its reports."""
+    with Database(engine).writing() as connection:
+        command.upgrade(alembic(connection), "0001")
+        for row in ROWS_OF_0001:
+            columns = {**OF_0001, **row, "decided_at": OF_0001["created_at"]}
+            if row["state"] != "'activating'":
+                columns["ended_at"] = OF_0001["created_at"]
+            names, values = ", ".join(columns), ", ".join(columns.values())
+            connection.exec_driver_sql(f"INSERT INTO deployments ({names}) VALUES ({values})")
+        connection.exec_driver_sql(
+            "INSERT INTO reports (deployment, frontend, step, attempt, outcome, detail, problem, at) VALUES "
+            f"""(3, 'f1', 'arm', 1, 'accepted', '{{"n":1}}', '{{}}', {OF_0001["created_at"]})"""
+        )
+
+
+def test_a_ledger_of_the_first_revision_is_brought_up_with_all_that_is_in_it(empty_engine: Engine) -> None:
+    ledger_of_0001(empty_engine)
+    assert revision(empty_engine) == "0001"
+    upgrade(empty_engine)
+    assert revision(empty_engine) == REVISION
+    ledger = SqlLedger(empty_engine, Ticks())
+    rows = ledger.history(None, 10)
+    assert [(row.id, row.epoch, row.state) for row in rows] == [
+        (3, 3, State.ACTIVATING),
+        (2, 2, State.ABORTED),
+        (1, 1, State.DONE),
+    ]
+    assert [dict(row.plan.readmits) for row in rows] == [{}] * 3
+    assert {row.name.nonce for row in rows} == {"00112233445566aa"}
+    assert [trouble.problem for trouble in rows[1].troubles] == [{"what": "no"}]
+    assert (rows[0].skew, rows[0].plan.frontends, rows[0].plan.changes) == (0.25, ("f1", "f2"), {"ToDo": "1"})
+    assert [(report.step, report.detail) for _, report in ledger.reports(3)] == [(Step.ARM, {"n": 1})]
+
+
+def test_what_was_open_at_the_upgrade_goes_on_and_all_that_is_new_works(empty_engine: Engine) -> None:
+    ledger_of_0001(empty_engine)
+    upgrade(empty_engine)
+    ledger = SqlLedger(empty_engine, Ticks())
+    with pytest.raises(LockstepError, match="deployment 3 of Production/web is open"):
+        ledger.plan(plan())
+    assert ledger.move(3, State.ACTIVATING, State.FINISHING)[1]
+    assert ledger.move(3, State.FINISHING, State.DONE)[1]
+    drain = ledger.add_drain("Production/web", "f1", {}, "ada", "")
+    assert (drain.number, drain.name.epoch) == (1, 3)
+    back = ledger.plan(replace(plan(), kind=Kind.READMIT, changes={}, frontends=("f1",), readmits={"f1": 1}))
+    assert (back.id, back.epoch) == (4, 3)
+
+
+def test_an_upgraded_ledger_has_the_tables_of_a_new_one(empty_engine: Engine) -> None:
+    with Database(empty_engine).writing() as connection:
+        metadata.create_all(connection)
+        made = schema(connection)
+        metadata.drop_all(connection)
+    ledger_of_0001(empty_engine)
+    upgrade(empty_engine)
+    with empty_engine.connect() as connection:
+        assert schema(connection) == made
+
+
+def test_a_readmission_keeps_a_ledger_from_going_back_to_the_first_revision(ledger_engine: Engine) -> None:
+    ledger = SqlLedger(ledger_engine, Ticks())
+    advance(ledger, ledger.plan(plan()).id, State.DONE)
+    back = ledger.plan(replace(plan(), kind=Kind.READMIT, changes={}, frontends=("f1",), readmits={"f1": 1}))
+    with pytest.raises(LockstepError), Database(ledger_engine).writing() as connection:
+        command.downgrade(alembic(connection), "0001")
+    assert revision(ledger_engine) == REVISION
+    assert standing(ledger, back.id) == back
 
 
 def test_an_upgrade_of_what_is_up_to_date_changes_nothing(ledger_engine: Engine) -> None:

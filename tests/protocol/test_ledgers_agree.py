@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from orchestrator.domain.deployment import MOVES, Decision, Deployment, Outcome, Report, State, Step, Trouble
+from orchestrator.domain.deployment import (
+    MOVES,
+    Decision,
+    Deployment,
+    Kind,
+    Outcome,
+    Plan,
+    Report,
+    State,
+    Step,
+    Trouble,
+)
 from orchestrator.domain.errors import ConflictError, UsageError
 from orchestrator.ports import Deployments
 from tests.protocol.conftest import MakeLedger
 from tests.protocol.simulation.explorer import drive
 from tests.protocol.simulation.ledger import MemoryLedger
-from tests.protocol.simulation.plans import plan
+from tests.protocol.simulation.plans import FLEET, plan
 from tests.protocol.simulation.scenario import LOSSES, UNANSWERED, Scenario, What
 from tests.protocol.simulation.world import World
 
@@ -151,6 +166,91 @@ def test_a_move_that_only_a_decision_makes_is_none(ledger: Deployments) -> None:
         for after in set(State) - MOVES[before]:
             with pytest.raises(ValueError, match="without a decision"):
                 ledger.move(number, before, after)
+
+
+# ── rotation ──
+
+#: Everything that can be written about drains and readmissions of one fleet with frontends a and b; what it says.
+ROTATION: dict[str, Callable[[Deployments], object]] = {
+    "drain a": lambda ledger: ledger.add_drain(FLEET, "a", {"n": 1}, "ann", "why"),
+    "drain b": lambda ledger: ledger.add_drain(FLEET, "b", {}, "bob", ""),
+    "drain a anew": lambda ledger: ledger.add_drain(FLEET, "a", {}, "eve", "", anew=True),
+    "confirm 1": lambda ledger: ledger.confirm_drain(1, "haproxy"),
+    "confirm 2": lambda ledger: ledger.confirm_drain(2, "haproxy"),
+    "doubt 1": lambda ledger: ledger.doubt_drain(1, {"what": "no"}),
+    "doubt 9": lambda ledger: ledger.doubt_drain(9, {"what": "no"}),
+    "confirm 9": lambda ledger: ledger.confirm_drain(9, "haproxy"),
+    "deploy": lambda ledger: whole(ledger, plan(2)),
+    "plan a deployment": lambda ledger: refused(lambda: ledger.plan(plan(2))),
+    "readmit": lambda ledger: refused(lambda: whole(ledger, readmission(a=1))),
+    "plan a readmission": lambda ledger: refused(lambda: ledger.plan(readmission(a=1, b=2))),
+    "abort": lambda ledger: [gone(ledger, row.id) for row in ledger.unfinished()],
+    "finish": lambda ledger: [finished(ledger, row.id) for row in ledger.unfinished()],
+}
+
+
+def readmission(**readmits: int) -> Plan:
+    return replace(plan(2), kind=Kind.READMIT, changes={}, frontends=tuple(readmits), readmits=readmits)
+
+
+def refused(act: Callable[[], object]) -> object:
+    """What it returns; that it is refused, however that is said."""
+    try:
+        return act()
+    except ConflictError:
+        return ConflictError
+
+
+def finished(ledger: Deployments, number: int) -> Deployment:
+    for before, after in pairwise((State.PLANNED, State.STAGING, State.VERIFYING)):
+        ledger.move(number, before, after)
+    ledger.prepare(number)
+    ledger.decide(number, Decision.COMMIT, [])
+    for before, after in pairwise((State.ACTIVATING, State.FINISHING, State.DONE)):
+        ledger.move(number, before, after)
+    return standing(ledger, number)
+
+
+def whole(ledger: Deployments, what: Plan) -> object:
+    return refused(lambda: finished(ledger, ledger.plan(what).id))
+
+
+def gone(ledger: Deployments, number: int) -> Deployment:
+    ledger.decide(number, Decision.ABORT, [])
+    ledger.move(number, State.ABORTING, State.ABORTED)
+    return standing(ledger, number)
+
+
+def plain(found: object) -> str:
+    """But for the nonces: a real ledger has used one up where a plan was refused."""
+    return re.sub(r"nonce='[0-9a-f]{16}'", "nonce", repr(found))
+
+
+def told(ledger: Deployments) -> str:
+    """All that can be read of it."""
+    return plain(
+        (
+            ledger.drains(),
+            ledger.drains(FLEET),
+            [ledger.drain(number) for number in range(6)],
+            ledger.committed(FLEET),
+            [ledger.readmissions(FLEET, epoch) for epoch in range(4)],
+            ledger.history(None, 99),
+            ledger.open_deployment(FLEET),
+        )
+    )
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(sorted(ROTATION)), max_size=12))
+@example(["deploy", "drain a", "drain b", "confirm 1", "plan a readmission", "drain a anew", "finish", "doubt 1"])
+@example(["deploy", "drain a", "readmit", "drain a", "confirm 2", "deploy", "readmit", "plan a readmission", "abort"])
+@example(["plan a readmission", "drain a", "drain a", "drain a anew", "confirm 1", "confirm 2", "confirm 2", "deploy"])
+def test_drains_and_readmissions_go_the_same_way_on_both(make_sql_ledger: MakeLedger, way: list[str]) -> None:
+    memory, sql = MemoryLedger(), make_sql_ledger()
+    for name in way:
+        assert plain(ROTATION[name](memory)) == plain(ROTATION[name](sql)), (way, name)
+        assert told(memory) == told(sql), (way, name)
 
 
 SCENARIOS = [

@@ -97,6 +97,12 @@ class Frontend:
         assert self.run("receive", stage.activation, stdin=stage.objects_pack()).verdict == "OK"
         assert self.run("assemble", stage.activation, stdin=stage.links_pack()).verdict == "OK"
 
+    def serve(self, *stages: Stage) -> None:
+        """Deploy them one after the other."""
+        for stage in stages:
+            self.stage(stage)
+            assert self.run("activate", stage.activation).verdict == "OK"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock as a command does; `BlockingIOError` where somebody else does."""
@@ -135,6 +141,12 @@ class Frontend:
     def names(self, directory: str) -> set[str]:
         """What lies in a directory below the root."""
         return {path.name for path in (self.root / directory).iterdir()}
+
+    @property
+    def drained(self) -> str | None:
+        """What the mark for the web server's health holds; None where it is not there."""
+        mark = self.root / "state/drained"
+        return mark.read_text() if mark.exists() else None
 
     @property
     def armed(self) -> set[str]:
@@ -181,8 +193,11 @@ def remove(top: Path) -> None:
     shutil.rmtree(top)
 
 
-def check_tree(root: Path) -> None:
-    """What must hold of every tree at every moment at which no command runs, whatever was sent and killed before."""
+def check_tree(root: Path, *, served: bool = True) -> None:
+    """What must hold of every tree at every moment at which no command runs, whatever was sent and killed before.
+
+    Without `served`, what `current` leads to need not be there.
+    """
     objects = {}
     for path in (root / "objects").iterdir():
         found = path.lstat()
@@ -198,7 +213,7 @@ def check_tree(root: Path) -> None:
         for directory, directories, files in os.walk(top):
             for name in (*directories, *files):
                 _check_entry(Path(directory, name), top, objects)
-    _check_pointers(root)
+    _check_pointers(root, served=served)
 
 
 def _check_entry(path: Path, top: Path, objects: dict[int, str]) -> None:
@@ -214,9 +229,9 @@ def _check_entry(path: Path, top: Path, objects: dict[int, str]) -> None:
         assert stat.S_ISDIR(found.st_mode), path
 
 
-def _check_pointers(root: Path) -> None:
+def _check_pointers(root: Path, *, served: bool) -> None:
     current = str((root / "current").readlink())
-    assert (root / current).is_dir(), current
+    assert not served or (root / current).is_dir(), current
     fence = int((root / "state/fence").read_text())
     epoch = int(current.removeprefix("activations/").split("-")[0])
     assert epoch <= fence, (epoch, fence)

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.remote.frontend import Frontend, check_tree
-from tests.remote.packs import FILES, Stage, activation_name
+from tests.remote.packs import FILES, Stage, activation_name, sha256
 from tests.remote.shells import PATIENCE, Shell
 from tests.remote.shims import killed, recorded, shims
 
 OLD, NEW = Stage(3, {**FILES, "old": b"old"}), Stage(5)
+NEXT = Stage(6, {**FILES, "next": b"next"})
 RECIPE = ["recipe", "true", "--", "true"]
 
 
@@ -59,6 +60,37 @@ def with_recipe(frontend: Frontend) -> None:
     assert frontend.run(*RECIPE, stdin=b"# good\n").verdict == "OK"
 
 
+def drained_before(frontend: Frontend) -> None:
+    frontend.make()
+    (frontend.root / "state/drained").write_text("6\n")
+
+
+def damaged_old(frontend: Frontend) -> None:
+    """What is served has lost an object, a file and a link to its release; what is ahead is whole."""
+    serving_old(frontend)
+    assert frontend.run("receive", NEW.activation, stdin=NEW.objects_pack()).verdict == "OK"
+    assert frontend.run("assemble", NEW.activation, stdin=NEW.links_pack()).verdict == "OK"
+    release, activation = (
+        frontend.root / path for path in (f"releases/{OLD.release}", f"activations/{OLD.activation}")
+    )
+    for directory in (release, activation):
+        directory.chmod(0o755)
+    (release / "old").unlink()
+    (frontend.root / "objects" / sha256(b"old")).unlink()
+    (frontend.root / "by-hash" / next(key for key, sha in OLD.by_hash.items() if sha == sha256(b"old"))).unlink()
+    (activation / "ToDo").unlink()
+
+
+def damaged_old_with_objects(frontend: Frontend) -> None:
+    damaged_old(frontend)
+    assert frontend.run("receive", OLD.activation, stdin=OLD.objects_pack()).verdict == "OK"
+
+
+def serving_new_with_next(frontend: Frontend) -> None:
+    serving_new(frontend)
+    frontend.stage(NEXT)
+
+
 def init_again(frontend: Frontend) -> None:
     assert frontend.run("init").verdict == "OK"
     assert frontend.standing() == (0, activation_name(0), {activation_name(0)}, set(), set())
@@ -93,6 +125,46 @@ def discard_again(frontend: Frontend) -> None:
     assert frontend.names("by-hash") == set(NEW.by_hash)
 
 
+def drain_again(frontend: Frontend) -> None:
+    """At every moment the mark was there, and held one number or the other."""
+    assert frontend.drained in {"6\n", "7\n"}
+    assert frontend.run("drain", activation_name(0), "7").verdict == "OK"
+    assert frontend.drained == "7\n"
+
+
+def readmit_again(frontend: Frontend) -> None:
+    assert frontend.drained in {"6\n", None}
+    assert frontend.run("readmit", activation_name(0), "6").verdict == "OK"
+    assert frontend.drained is None
+
+
+def repair_again(frontend: Frontend) -> None:
+    """Whatever is put right, what is served stays what it is, and what is ahead stays ahead and whole."""
+    assert frontend.current == OLD.activation
+    assert frontend.names("ahead") == {NEW.activation}
+    assert frontend.has(NEW)
+    frontend.stage(OLD)
+    assert frontend.has(OLD)
+    assert frontend.has(NEW)
+    assert frontend.standing() == (3, OLD.activation, {activation_name(e) for e in (0, 3, 5)}, {NEW.activation}, set())
+    assert frontend.names("incoming") == set()
+
+
+def prune_again(frontend: Frontend) -> None:
+    """What is served and what is staged was never touched; and an activation is whole or gone."""
+    assert frontend.has(NEW)
+    assert frontend.has(NEXT)
+    if OLD.activation in frontend.names("activations"):
+        assert frontend.has(OLD)
+    assert frontend.run("prune", NEW.activation, "0", OLD.activation).verdict == "OK"
+    assert frontend.names("activations") == {activation_name(0), NEW.activation, NEXT.activation}
+    kept = {f"ToDo/{path.name}" for path in (frontend.root / "releases/ToDo").iterdir()}
+    assert kept == {NEW.release, NEXT.release}
+    assert len(frontend.names("objects")) == len({*NEW.contents, *NEXT.contents})
+    assert frontend.names("by-hash") == {*NEW.by_hash, *NEXT.by_hash}
+    assert frontend.names("incoming") == set()
+
+
 def fail_with_a_recipe(frontend: Frontend) -> None:
     assert frontend.run("recipe", "false", stdin=b"# bad\n").verdict == "FAILED recipe"
     assert (frontend.root / "state/nginx.conf").read_bytes() in {b"# good\n", b"# better\n"}
@@ -103,10 +175,15 @@ CRASHES: Mapping[str, Crash] = {
     "init": Crash(["init"], lambda frontend: None, init_again),
     "receive": Crash(["receive", NEW.activation], serving_old, receive_again, NEW.objects_pack()),
     "assemble": Crash(["assemble", NEW.activation], objects_of_new, assemble_again, NEW.links_pack()),
+    "repair: receive": Crash(["receive", OLD.activation], damaged_old, repair_again, OLD.objects_pack()),
+    "repair: assemble": Crash(["assemble", OLD.activation], damaged_old_with_objects, repair_again, OLD.links_pack()),
     "activate": Crash(["activate", NEW.activation], staged_new, activate_again),
     "arm": Crash(["arm", NEW.activation], staged_new, activate_again, f"GO {NEW.activation}\n".encode()),
     "disarm": Crash(["disarm", NEW.activation], staged_new, disarm_again),
     "discard": Crash(["discard", OLD.activation, OLD.release], serving_new, discard_again, OLD.object_lines),
+    "drain": Crash(["drain", activation_name(0), "7"], drained_before, drain_again),
+    "readmit": Crash(["readmit", activation_name(0), "6"], drained_before, readmit_again),
+    "prune": Crash(["prune", NEW.activation, "0", OLD.activation], serving_new_with_next, prune_again),
     "recipe": Crash(RECIPE, with_recipe, fail_with_a_recipe, b"# better\n"),
 }
 
@@ -128,13 +205,14 @@ def test_killed_before_any_process_that_it_starts(all_shells: dict[str, Shell], 
         if not killed(frontend, path, turn, *crash.words, stdin=crash.stdin):
             break
         if name != "init":
-            check_tree(frontend.root)
+            # While what is served is replaced, it is away between two renames.
+            check_tree(frontend.root, served=name != "repair: assemble")
         crash.heal(frontend)
         check_tree(frontend.root)
         if name in {"receive", "assemble"}:
             assert frontend.names("incoming") == set()
     # The counting was real.
-    assert turn > 5
+    assert turn > 4
 
 
 def test_what_a_killed_command_started_keeps_its_scratch_until_it_has_ended(frontend: Frontend) -> None:
@@ -172,6 +250,15 @@ def test_a_fence_is_on_the_disk_before_anybody_is_armed(frontend: Frontend) -> N
         recorded(frontend, "arm", NEW.activation),
         *(f"sync {new}", f"mv -fT -- {new} ROOT/state/fence", "sync ROOT/state", armed),
     )
+
+
+def test_a_drain_and_its_end_are_on_the_disk_before_the_answer(frontend: Frontend) -> None:
+    new, drained = "ROOT/state/drained.new", "ROOT/state/drained"
+    started = recorded(frontend, "drain", activation_name(0), "7")
+    in_order(started, f"sync {new}", f"mv -fT -- {new} {drained}", "sync ROOT/state")
+    # What was written may not have got there: another command was killed right after it.
+    in_order(recorded(frontend, "drain", activation_name(0), "7"), "sync ROOT/state")
+    in_order(recorded(frontend, "readmit", activation_name(0), "7"), f"rm -f -- {drained}", "sync ROOT/state")
 
 
 def test_a_fence_that_was_raised_before_a_crash_is_made_sure_of(frontend: Frontend) -> None:

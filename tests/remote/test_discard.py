@@ -9,23 +9,16 @@ OLD = Stage(1, {"index.html": b"old", "shared.js": b"shared", "same.js": b"share
 NEW = Stage(2, {"index.html": b"new", "shared.js": b"shared", "empty": b""})
 
 
-def serve(frontend: Frontend, *stages: Stage) -> None:
-    """Deploy them one after the other."""
-    for stage in stages:
-        frontend.stage(stage)
-        assert frontend.run("activate", stage.activation).verdict == "OK"
-
-
 def contents(frontend: Frontend) -> dict[str, tuple[object, ...]]:
     """All but the state, and but for what a frontend starts from."""
     return snapshot(frontend.root, ignored=["state", f"activations/{activation_name(0)}"])
 
 
 def test_an_old_activation_goes_with_its_release_and_all_that_nothing_else_uses(frontend: Frontend) -> None:
-    serve(frontend, NEW)
+    frontend.serve(NEW)
     alone = contents(frontend)
     frontend.place(0, 0, ())
-    serve(frontend, OLD)
+    frontend.serve(OLD)
     frontend.stage(NEW)
     assert frontend.run("activate", NEW.activation).verdict == "OK"
     for again in range(2):
@@ -39,7 +32,7 @@ def test_an_old_activation_goes_with_its_release_and_all_that_nothing_else_uses(
 
 def test_a_release_that_another_activation_holds_is_refused_until_it_is_left_out(frontend: Frontend) -> None:
     back = Stage(3, OLD.files)
-    serve(frontend, OLD, NEW, back)
+    frontend.serve(OLD, NEW, back)
     before = snapshot(frontend.root)
     for stage in (OLD, NEW):
         answer = frontend.run("discard", stage.activation, OLD.release, stdin=OLD.object_lines)
@@ -58,7 +51,7 @@ def test_several_releases_go_at_once(frontend: Frontend) -> None:
     other = Stage(2, {"x": b"x"})
     frontend.stage(OLD)
     frontend.stage(other)
-    serve(frontend, Stage(3))
+    frontend.serve(Stage(3))
     assert frontend.run("discard", other.activation).verdict == "OK"
     lines = OLD.object_lines + other.object_lines
     assert frontend.run("discard", OLD.activation, OLD.release, other.release, stdin=lines).verdict == "OK"
@@ -68,14 +61,14 @@ def test_several_releases_go_at_once(frontend: Frontend) -> None:
 
 
 def test_objects_that_are_not_named_stay(frontend: Frontend) -> None:
-    serve(frontend, OLD, NEW)
+    frontend.serve(OLD, NEW)
     assert frontend.run("discard", OLD.activation, OLD.release).verdict == "OK"
     assert {sha256(content) for content in OLD.contents} <= frontend.names("objects")
     assert set(OLD.by_hash) <= frontend.names("by-hash")
 
 
 def test_a_changed_object_goes_though_others_link_to_it_so_that_it_can_be_sent_again(frontend: Frontend) -> None:
-    serve(frontend, OLD)
+    frontend.serve(OLD)
     frontend.stage(NEW)
     name = sha256(b"shared")
     changed = frontend.root / "objects" / name
@@ -95,7 +88,7 @@ def test_a_changed_object_goes_though_others_link_to_it_so_that_it_can_be_sent_a
 
 
 def test_what_is_served_and_what_may_have_been_committed_is_refused(frontend: Frontend) -> None:
-    serve(frontend, OLD)
+    frontend.serve(OLD)
     frontend.stage(NEW)
     before = snapshot(frontend.root)
     assert frontend.run("discard", OLD.activation, NEW.release, stdin=NEW.object_lines).verdict == "REFUSED current"
@@ -107,7 +100,7 @@ def test_what_is_served_and_what_may_have_been_committed_is_refused(frontend: Fr
 
 
 def test_names_in_by_hash_that_are_not_lockstep_s_stay(frontend: Frontend) -> None:
-    serve(frontend, OLD, Stage(2, FILES))
+    frontend.serve(OLD, Stage(2, FILES))
     (frontend.root / "by-hash/some thing else").write_text("x")
     assert frontend.run("discard", OLD.activation, OLD.release, stdin=OLD.object_lines).verdict == "OK"
     assert (frontend.root / "by-hash/some thing else").exists()

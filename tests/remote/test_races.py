@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.remote.frontend import Conversation, Frontend, check_tree
+from tests.remote.frontend import Conversation, Frontend, check_tree, snapshot
 from tests.remote.packs import FILES, Stage, activation_name
 from tests.remote.shells import Answer
 from tests.remote.shims import meddled
@@ -99,11 +99,86 @@ def test_a_staging_that_is_overtaken_while_it_transfers_leaves_nothing(frontend:
         assert frontend.names("ahead") == set()
 
 
+def test_a_late_word_never_undoes_a_newer_drain_whatever_comes_in_between(patient: Frontend) -> None:
+    words = [("drain", FIVE, "2"), ("readmit", FOUR, "2"), ("drain", FIVE, "3"), ("readmit", FOUR, "1")] * 2
+    for round_ in range(4):
+        patient.place(fence=4, current=4, staged={4, 5})
+        for name in ("drained", "readmitted"):
+            (patient.root / "state" / name).unlink(missing_ok=True)
+        armed = patient.start("arm", FIVE)
+        crowd = [patient.start(*each) for each in words[:: 1 if round_ % 2 else -1]]
+        assert armed.line() == f"ARMED {FIVE}"
+        assert {answer.verdict for answer in finish(crowd)} <= {"OK", "REFUSED drained"}
+        # The third drain is the last, and nobody readmits it.
+        assert patient.drained == "3\n"
+        # Nobody has lost the right to flip, and a drained frontend flips as any other.
+        assert armed.finish(f"GO {FIVE}\n".encode()).verdict == "OK"
+        assert (patient.current, patient.drained) == (FIVE, "3\n")
+
+
+def test_a_pruning_while_something_is_brought_is_refused_and_what_is_brought_arrives_whole(frontend: Frontend) -> None:
+    old, served, new = Stage(3, {"old": b"old"}), Stage(4, {"served": b"served"}), Stage(5)
+    for command, sent in (("receive", new.objects_pack()), ("assemble", new.links_pack())):
+        frontend.place(fence=0, current=0, staged=())
+        frontend.serve(old, served)
+        if command == "assemble":
+            assert frontend.run("receive", new.activation, stdin=new.objects_pack()).verdict == "OK"
+        slow = frontend.start(command, new.activation)
+        slow.say(sent[:20])
+        scratch = frontend.wait_for_scratch()
+        before = snapshot(frontend.root)
+        assert frontend.run("prune", served.activation, "0", old.activation).verdict == "REFUSED busy"
+        assert snapshot(frontend.root) == before
+        assert scratch.exists()
+        assert slow.finish(sent[20:]).verdict == "OK"
+    assert frontend.run("prune", served.activation, "0", old.activation).verdict == "OK"
+    assert frontend.has(served)
+    assert frontend.has(new)
+    check_tree(frontend.root)
+
+
+def test_pruning_and_staging_and_flipping_at_once_loses_nothing_of_what_is_served_next(patient: Frontend) -> None:
+    stages = [Stage(epoch, {**FILES, "epoch": str(epoch).encode()}) for epoch in (3, 4, 5)]
+    old, served, new = stages
+    for round_ in range(3):
+        patient.place(fence=0, current=0, staged=())
+        patient.serve(old, served)
+        patient.stage(new)
+        flip = ("activate", "assemble", "arm")[round_]
+        crowd = [patient.start("prune", served.activation, "0", old.activation) for _ in range(3)]
+        rival = patient.start(flip, new.activation)
+        word = new.links_pack() if flip == "assemble" else f"GO {new.activation}\n".encode()
+        assert rival.finish(word).verdict == "OK"
+        verdicts = {answer.verdict for answer in finish(crowd)}
+        assert verdicts <= {"OK", "REFUSED fenced", "REFUSED busy"}, verdicts
+        assert patient.has(new)
+        assert patient.has(served)
+        gone = old.activation not in patient.names("activations")
+        assert gone == ("OK" in verdicts)
+        check_tree(patient.root)
+
+
+def test_a_flip_in_the_midst_of_a_pruning_is_left_alone(frontend: Frontend) -> None:
+    old, served, new = Stage(3, {"old": b"old"}), Stage(4, {"served": b"served"}), Stage(5)
+    frontend.serve(old, served)
+    frontend.stage(new)
+    (frontend.root / "state/fence").write_text("5\n")
+    (frontend.root / f"state/armed-{FIVE}").symlink_to(f"activations/{FIVE}")
+    flip = f"mv -fT {frontend.root}/state/armed-{FIVE} {frontend.root}/current"
+    answer = meddled(frontend, f"rm*/ahead/{old.activation}", flip, "prune", FIVE, "0", old.activation)
+    assert answer.lines[:2] == ["pruned activations 1", "pruned releases 1"]
+    assert frontend.current == FIVE
+    assert frontend.has(served)
+    assert frontend.has(new)
+    check_tree(frontend.root)
+
+
 def test_a_lock_that_is_held_too_long_is_reported(frontend: Frontend) -> None:
     frontend.place(fence=4, current=4, staged={4, 5})
     impatient = replace(frontend, shell=replace(frontend.shell, more={"LOCKSTEP_LOCK_WAIT": "0"}))
     with frontend.locked():
-        for command in ("arm", "activate", "disarm", "discard", "receive", "assemble"):
-            assert impatient.run(command, FIVE).verdict == "REFUSED busy", command
+        commands = ("arm", "activate", "disarm", "discard", "receive", "assemble", "drain 1", "readmit 1", "prune 0")
+        for command, *more in map(str.split, commands):
+            assert impatient.run(command, FIVE, *more).verdict == "REFUSED busy", command
         assert frontend.run("probe").verdict == "OK"
     assert frontend.standing()[:2] == (4, FOUR)

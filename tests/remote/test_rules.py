@@ -113,18 +113,24 @@ def test_a_command_is_accepted_when_the_rules_say_so_and_changes_only_what_they_
 
 
 @pytest.mark.parametrize("command", ["receive", "assemble"])
-def test_staging_is_refused_at_the_fence_and_below(frontend: Frontend, command: str) -> None:
+def test_staging_is_refused_at_the_fence_and_below_but_for_what_is_served(frontend: Frontend, command: str) -> None:
     content = b"hello"
     good = {
         "receive": objects_pack(content),
         "assemble": pack(hard_link("tree/activation/-/activation.json", sha256(content))),
     }
     assert frontend.run("receive", activation_name(BYSTANDER), stdin=good["receive"]).verdict == "OK"
-    for fence, epoch in product(EPOCHS, EPOCHS):
-        frontend.place(fence, 0, {BYSTANDER})
+    for fence, current, epoch in product(EPOCHS, EPOCHS[::2], EPOCHS):
+        if current > fence:
+            continue
+        frontend.place(fence, current, {BYSTANDER})
         answer = frontend.run(command, activation_name(epoch), stdin=good[command])
-        assert answer.verdict == ("OK" if epoch > fence else "REFUSED fenced"), (fence, epoch, answer)
+        # An empty frontend serves nothing that could be put right.
+        accepted = epoch > fence or epoch == current > 0
+        assert answer.verdict == ("OK" if accepted else "REFUSED fenced"), (fence, current, epoch, answer)
+        # What is served is ahead of nothing.
         assert (activation_name(epoch) in frontend.names("ahead")) == (epoch > fence and command == "assemble")
+        assert frontend.standing()[:2] == (fence, activation_name(current))
 
 
 def test_epochs_are_compared_as_numbers_up_to_the_largest(frontend: Frontend) -> None:

@@ -89,8 +89,9 @@ def test_init_says_which_command_is_not_installed(
 def test_a_damaged_fence_stops_everything(frontend: Frontend, content: str) -> None:
     frontend.place(0, 0, {1})
     (frontend.root / "state/fence").write_text(content)
-    for command in ("probe", "arm", "activate", "disarm", "discard", "receive", "assemble"):
-        words = [] if command == "probe" else [activation_name(1)]
+    commands = ("probe", "arm", "activate", "disarm", "discard", "receive", "assemble", "drain 1", "prune 0")
+    for command, *more in map(str.split, commands):
+        words = [] if command == "probe" else [activation_name(1), *more]
         assert frontend.run(command, *words).verdict == "FAILED state", command
     assert frontend.current == activation_name(0)
 

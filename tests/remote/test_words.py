@@ -50,23 +50,47 @@ BAD_LINES = [
 ]
 BAD_COUNTS = [
     *(["init", "x"], ["probe", "x"], ["missing", "x"], ["listing"], ["verify"], ["discard"], ["arm"], ["receive"]),
-    *(["arm", NAME, NAME], ["activate"], ["disarm", NAME, "x"], ["assemble", NAME, ""]),
+    *(["drain", NAME], ["drain", NAME, "1", "1"], ["readmit", NAME], ["readmit", NAME, "1", "1"], ["prune"]),
+    *(["prune", NAME], ["arm", NAME, NAME], ["activate"], ["disarm", NAME, "x"], ["assemble", NAME, ""]),
     ["listing", f"activations/{NAME}", ""],
 ]
+BAD_NUMBERS: list[str | bytes] = [
+    *("", "01", "-1", "+1", " 1", "1 ", "1\n", "1.0", "1e3", "0x1", "12345678901", "one", "*", "$(id)", "--", "\u0661"),
+    *("5" * 100_000, b"1\xff"),
+]
 OF_ACTIVATION = ["receive", "assemble", "verify", "arm", "activate", "disarm", "discard"]
+OF_MORE = {"drain": ["1"], "readmit": ["1"], "prune": ["0"]}
 
 
 def start_at_four(frontend: Frontend) -> None:
     frontend.place(fence=4, current=4, staged={5})
 
 
-@pytest.mark.parametrize("command", OF_ACTIVATION)
+@pytest.mark.parametrize("command", [*OF_ACTIVATION, *OF_MORE])
 def test_only_the_exact_form_of_an_activation_is_accepted(frontend: Frontend, command: str) -> None:
     start_at_four(frontend)
     before = snapshot(frontend.root.parent)
     few = BAD_ACTIVATIONS if command == "activate" else BAD_ACTIVATIONS[::7]
     for word in few:
-        assert frontend.run(command, word).verdict == "REFUSED words", word
+        assert frontend.run(command, word, *OF_MORE.get(command, [])).verdict == "REFUSED words", word
+    assert snapshot(frontend.root.parent) == before
+
+
+@pytest.mark.parametrize("command", OF_MORE)
+def test_only_the_exact_form_of_a_number_is_accepted(frontend: Frontend, command: str) -> None:
+    start_at_four(frontend)
+    before = snapshot(frontend.root.parent)
+    for word in [*BAD_NUMBERS, *(["0"] if command != "prune" else [])]:
+        assert frontend.run(command, activation_name(4), word).verdict == "REFUSED words", word
+    assert snapshot(frontend.root.parent) == before
+
+
+def test_only_the_exact_form_of_an_activation_is_pruned(frontend: Frontend) -> None:
+    start_at_four(frontend)
+    before = snapshot(frontend.root.parent)
+    for word in BAD_ACTIVATIONS[::2]:
+        answer = frontend.run("prune", activation_name(4), "0", activation_name(0), word)
+        assert answer.verdict == "REFUSED words", word
     assert snapshot(frontend.root.parent) == before
 
 
@@ -114,7 +138,7 @@ def test_only_lines_of_hashes_are_objects(frontend: Frontend, words: tuple[str, 
 
 def test_nothing_but_init_works_where_there_is_no_tree(shell: Shell, ground: Path) -> None:
     before = snapshot(ground)
-    for command in ("probe", "missing", "listing", "recipe", *OF_ACTIVATION):
+    for command in ("probe", "missing", "listing", "recipe", *OF_ACTIVATION, *OF_MORE):
         assert shell.run(ground / "root", command, NAME).verdict == "REFUSED uninitialised"
     assert snapshot(ground) == before
 
@@ -131,7 +155,7 @@ WORDS = st.one_of(
 
 @FUZZ
 @given(
-    command=st.sampled_from(["init", "probe", "missing", "listing", *OF_ACTIVATION]),
+    command=st.sampled_from(["init", "probe", "missing", "listing", *OF_ACTIVATION, *OF_MORE]),
     words=st.lists(WORDS, max_size=4),
     stdin=st.one_of(st.just(b""), st.binary(max_size=100), st.just(f"GO {activation_name(6)}\n".encode())),
 )

@@ -25,6 +25,8 @@ REMEDIES = {
     "fenced": "a later deployment was there first; see `lockstep history`",
     "space": "free disk space below the frontend's root, then deploy again",
     "unstaged": "deploy again: the activation was removed from the frontend",
+    "drained": "see `lockstep status`: it was drained or readmitted anew in the meantime",
+    "recent": "nothing to do: it goes with a later deployment, when its time is over",
     "state": "see docs/frontend.md, 'Odd states'",
     "hash": "deploy again; where it comes back, see the frontend's disk and memory",
 }

@@ -142,7 +142,8 @@ class Probe(Command):
                 several[key].add(value)
             else:
                 single[key] = value
-        if len(single) + len(several) != len(patterns):
+        contradicts = single.get("drained") == "no" and single.get("drain") != "0"
+        if len(single) + len(several) != len(patterns) or contradicts:
             raise unintelligible(self.name, stdout, status)
         return Probed(
             script=single["script"],

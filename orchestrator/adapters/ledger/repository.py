@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, insert, literal, select, update
@@ -254,6 +255,23 @@ class SqlLedger:
         anew: bool = False,
     ) -> Drain:
         """The drain that stands, or a new one; with `anew` always a new one. `ConflictError` where none remains."""
+        add = partial(self._add_drain, fleet, frontend, snapshot, actor, reason, remaining, anew)
+        try:
+            return add()
+        except DuplicateError:
+            # Somebody else was first, at the same moment: that one stands now.
+            return add()
+
+    def _add_drain(
+        self,
+        fleet: str,
+        frontend: str,
+        snapshot: Mapping[str, Any],
+        actor: str,
+        reason: str,
+        remaining: Collection[str] | None,
+        anew: bool,
+    ) -> Drain:
         standing = (drains.c.fleet == fleet, drains.c.frontend == frontend, drains.c.lifted_at.is_(None))
         with self._database.writing() as connection:
             # Whoever drains another frontend of the fleet waits: both would see that somebody is left.

@@ -81,7 +81,10 @@ class MemoryLedger:
         if plan.after not in (None, newest):
             raise overtaken(plan.fleet, newest)
         if plan.kind is Kind.READMIT:
-            name = self.committed(plan.fleet)[0].name
+            last = self.committed(plan.fleet, limit=1)
+            if not last:
+                raise ConflictError(f"{plan.fleet} serves nothing yet")
+            name = last[0].name
         else:
             name = ActivationName(self._newest(plan.fleet).epoch + 1, f"{number:016x}")
         self._rows[number] = Deployment(number, plan, name, State.PLANNED, None, self._clock())
@@ -184,7 +187,8 @@ class MemoryLedger:
 
     def confirm_drain(self, number: int, by: str) -> None:
         """Out of rotation; the first confirmation's time stays."""
-        at = self._drains[number].confirmed_at or self._clock()
+        drain = self._drains.get(number)
+        at = (drain and drain.confirmed_at) or self._clock()
         self._change_drain(number, by=by, confirmed_at=at, problem={})
 
     def doubt_drain(self, number: int, problem: Mapping[str, str]) -> None:
@@ -198,8 +202,9 @@ class MemoryLedger:
         return max((row.name for row in rows), default=NOTHING)
 
     def _change_drain(self, number: int, **values: Any) -> None:
-        if self._drains[number].lifted_at is None:
-            self._drains[number] = replace(self._drains[number], **values)
+        drain = self._drains.get(number)
+        if drain is not None and drain.lifted_at is None:
+            self._drains[number] = replace(drain, **values)
 
     def _row(self, number: int) -> Deployment:
         if number not in self._rows:

@@ -20,11 +20,15 @@ from workers.frontend.commands import (
     Command,
     Disarm,
     Discard,
+    Drain,
     Init,
     Install,
     Listing,
     Missing,
     Probe,
+    Prune,
+    Pruned,
+    Readmit,
     Receive,
     Recipe,
     Verify,
@@ -50,6 +54,13 @@ LINES: list[tuple[Command, str]] = [
     (Disarm(ROOT, NAME), f"{SCRIPT} disarm 7-00112233445566aa"),
     (Discard(ROOT, NAME), f"{SCRIPT} discard 7-00112233445566aa"),
     (Discard(ROOT, NAME, (RELEASE,)), f"{SCRIPT} discard 7-00112233445566aa {RELEASE}"),
+    (Drain(ROOT, NAME, 12), f"{SCRIPT} drain 7-00112233445566aa 12"),
+    (Readmit(ROOT, NAME, 12), f"{SCRIPT} readmit 7-00112233445566aa 12"),
+    (Prune(ROOT, NAME, 3600, ()), f"{SCRIPT} prune 7-00112233445566aa 3600"),
+    (
+        Prune(ROOT, NAME, 0, (ActivationName(5, "0" * 16), ActivationName(6, "1" * 16))),
+        f"{SCRIPT} prune 7-00112233445566aa 0 5-{'0' * 16} 6-{'1' * 16}",
+    ),
     (Recipe(ROOT, ("nginx", "-t"), ("nginx", "-s", "reload")), f"{SCRIPT} recipe nginx -t -- nginx -s reload"),
 ]
 
@@ -134,7 +145,8 @@ OK
 
 def test_a_probe_is_read_whole() -> None:
     probed = Probe(ROOT).parse(PROBE.encode(), 0)
-    assert (probed.script, probed.fence, probed.free, probed.drained) == (SHA, 6, 123456, False)
+    assert (probed.script, probed.fence, probed.free) == (SHA, 6, 123456)
+    assert (probed.drained, probed.drain) == (False, 0)
     assert probed.current == ActivationName(6, "0" * 16)
     assert probed.clock == pytest.approx(1700000000.1234567)
     assert probed.activations == {f"6-{'0' * 16}", f"7-{'1' * 16}"}
@@ -143,12 +155,55 @@ def test_a_probe_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in PROBE.splitlines() if line.split()[0] in {"script", "fence", "free"}]
+    "line", [line for line in PROBE.splitlines() if line.split()[0] in {"script", "fence", "drain", "free"}]
 )
 def test_a_probe_with_a_line_missing_or_twice_is_not_understood(line: str) -> None:
     for text in (PROBE.replace(f"{line}\n", ""), f"{line}\n{PROBE}"):
         with pytest.raises(UnansweredError):
             Probe(ROOT).parse(text.encode(), 0)
+
+
+def test_a_drain_has_a_number_unless_somebody_made_it_by_hand() -> None:
+    for drain in (0, 12):
+        probed = Probe(ROOT).parse(PROBE.replace("drained no\ndrain 0", f"drained yes\ndrain {drain}").encode(), 0)
+        assert (probed.drained, probed.drain) == (True, drain)
+    for lines in ("drained no\ndrain 1", "drained yes\ndrain 01", "drained yes\ndrain -1", "drained yes\ndrain "):
+        with pytest.raises(UnansweredError):
+            Probe(ROOT).parse(PROBE.replace("drained no\ndrain 0", lines).encode(), 0)
+
+
+PRUNED = ["pruned activations 2", "pruned releases 1", "pruned objects 1234"]
+
+
+def test_a_pruning_tells_how_many_of_each_went() -> None:
+    assert Prune(ROOT, NAME, 0, ()).parse("\n".join([*PRUNED, "OK\n"]).encode(), 0) == Pruned(2, 1, 1234)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        PRUNED[:2],
+        PRUNED[::-1],
+        [*PRUNED, PRUNED[0]],
+        [*PRUNED, "something"],
+        [*PRUNED[:2], "pruned objects"],
+        [*PRUNED[:2], "pruned objects -1"],
+        [*PRUNED[:2], "pruned objects 1 2"],
+        [*PRUNED[:2], "pruned objects \u0661"],
+        [*PRUNED[:2], "pruned objects 99999999999"],
+    ],
+)
+def test_any_other_answer_to_a_pruning_is_an_unknown_outcome(lines: list[str]) -> None:
+    with pytest.raises(UnansweredError):
+        Prune(ROOT, NAME, 0, ()).parse("\n".join([*lines, "OK\n"]).encode(), 0)
+
+
+@pytest.mark.parametrize("code", ["drained", "recent"])
+def test_what_a_rotation_or_a_pruning_was_refused_for_has_a_remedy(code: str) -> None:
+    with pytest.raises(ScriptRefusedError) as caught:
+        Readmit(ROOT, NAME, 12).parse(f"REFUSED {code} text\n".encode(), 10)
+    assert caught.value.problem.remedy
 
 
 @given(st.integers(0, len(PROBE) - 4), st.sampled_from(" \n/.*;$a0\x00é"))
@@ -208,7 +263,13 @@ def test_a_frontend_that_stood_down_said_no(parse: Flipping) -> None:
         parse(b"STOODDOWN\nOK\n", 0)
 
 
-@pytest.mark.parametrize("command", [Init(ROOT), Receive(ROOT, NAME), Assemble(ROOT, NAME), Disarm(ROOT, NAME)])
+SILENT = [
+    *(Init(ROOT), Receive(ROOT, NAME), Assemble(ROOT, NAME), Disarm(ROOT, NAME)),
+    *(Drain(ROOT, NAME, 12), Readmit(ROOT, NAME, 12)),
+]
+
+
+@pytest.mark.parametrize("command", SILENT)
 def test_a_command_that_answers_nothing_else_must_not(command: Any) -> None:
     command.parse(b"OK\n", 0)
     with pytest.raises(UnansweredError):
