@@ -9,9 +9,10 @@ from datetime import timedelta
 import structlog
 
 from inventory.model import Fleet
+from orchestrator.domain.deployment import Decision
 from orchestrator.domain.errors import LockstepError
 from orchestrator.domain.rotation import Drain
-from orchestrator.ports import lead_of
+from orchestrator.ports import Deployments, lead_of
 from orchestrator.services.coordinator import Coordinator
 from workers.bootstrap import Workshop
 from workers.rotation import still_out, take_out
@@ -41,7 +42,7 @@ def drain(workshop: Workshop, number: int) -> None:
     """Take a frontend out of rotation, and say so in the ledger; or say why nobody knows whether it is out."""
     ledger = workshop.lockstep.ledger
     standing = ledger.drain(number)
-    if standing is None or standing.lifted_at is not None:
+    if standing is None or standing.lifted_at is not None or _ends(ledger, standing):
         return
     with structlog.contextvars.bound_contextvars(drain=number, frontend=standing.frontend):
         try:
@@ -61,10 +62,18 @@ def watch(workshop: Workshop) -> None:
     """Drain what is to be drained and is not yet, and see that nobody forgot what is. One worker at a time."""
     with held(workshop, "watch") as mine:
         for standing in workshop.lockstep.ledger.drains() if mine else ():
-            if standing.confirmed:
+            if standing.confirmed and not _ends(workshop.lockstep.ledger, standing):
                 _keep_out(standing)
-            else:
+            elif not standing.confirmed:
                 drain(workshop, standing.number)
+
+
+def _ends(ledger: Deployments, standing: Drain) -> bool:
+    """Whether a readmission that is decided just lets it in: to take it out now would outlast the drain."""
+    row = ledger.open_deployment(standing.fleet)
+    if row is None or row.decision is not Decision.COMMIT:
+        return False
+    return row.plan.readmits.get(standing.frontend) == standing.number
 
 
 def _keep_out(standing: Drain) -> None:
