@@ -73,9 +73,9 @@ def test_a_frontend_that_the_deployment_does_not_have_is_reported_and_asked_for_
 
 
 def unreachable(port: int) -> Fleet:
+    """A fleet of two whose first frontend can't be reached."""
     document = fleet(frontends=2).model_dump(mode="json")
-    for frontend in document["frontends"]:
-        frontend.update(address="127.0.0.1", port=port)
+    document["frontends"][0].update(address="127.0.0.1", port=port)
     return Fleet.model_validate(document)
 
 
