@@ -70,14 +70,25 @@ def let_in(fleet: Fleet, frontend: Frontend, name: ActivationName, drain: int, s
     return by
 
 
-def still_out(fleet: Fleet, frontend: Frontend) -> None:
-    """See that the load balancer has not forgotten a drain, as one does that was restarted; put it right."""
+def still_out(fleet: Fleet, frontend: Frontend) -> bool:
+    """See that the load balancer has not forgotten a drain, as one does that was restarted; put it right.
+
+    Returns whether there was something to put right.
+    """
     if fleet.load_balancer is None:
-        return
+        return False
     balancer = HaproxyLoadBalancer(fleet.load_balancer)
-    if balancer.uses(frontend.name):
-        log.warning("the load balancer had forgotten a drain", frontend=frontend.name)
-        balancer.drain(frontend.name)
+    if not balancer.uses(frontend.name):
+        return False
+    log.warning("the load balancer had forgotten a drain", frontend=frontend.name)
+    balancer.drain(frontend.name)
+    return True
+
+
+def use_again(fleet: Fleet, frontend: str) -> None:
+    """Have the load balancer use it, as far as its own health answer allows that."""
+    if fleet.load_balancer is not None:
+        HaproxyLoadBalancer(fleet.load_balancer).readmit(frontend)
 
 
 def _mark(frontend: Frontend, name: ActivationName, drain: int, session: OpenSession) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from inventory.model import Fleet
-from orchestrator.domain.deployment import Kind
+from orchestrator.domain.deployment import Decision, Deployment, Kind
 from orchestrator.domain.errors import ConflictError, UsageError
 from orchestrator.domain.rotation import Drain, Rotation, rotation
 from orchestrator.ports import Deployments, Dispatch
@@ -55,6 +55,34 @@ class Rotating:
             self.ledger.doubt_drain(drain.number, {})
             self.dispatch.drain(drain.number)
         return replace(drain, problem={})
+
+
+def in_force(ledger: Deployments, number: int) -> Drain | None:
+    """The drain, unless it has ended, or an open readmission is about to end it.
+
+    That one knows what its frontend needs: the load balancer may use the frontend already, and is right.
+    """
+    # Read in this order: a readmission that ends in between has lifted the drain.
+    readmits = _readmits(ledger, number)
+    standing = ledger.drain(number)
+    return None if standing is None or standing.lifted_at is not None or readmits is not None else standing
+
+
+def let_back(ledger: Deployments, number: int) -> bool:
+    """Whether a drain's frontend is to be used again: for whoever took it out late and had the last word.
+
+    That is where the drain was lifted, or a committed readmission lifts it now; and where no later drain stands.
+    """
+    drain = ledger.drain(number)
+    readmits = _readmits(ledger, number)
+    if drain is None or (drain.lifted_at is None and (readmits is None or readmits.decision is not Decision.COMMIT)):
+        return False
+    return all(other.frontend != drain.frontend or other.number <= number for other in ledger.drains(drain.fleet))
+
+
+def _readmits(ledger: Deployments, number: int) -> Deployment | None:
+    """The open readmission that ends this drain."""
+    return next((row for row in ledger.unfinished() if number in row.plan.readmits.values()), None)
 
 
 def known_frontend(fleet: Fleet, name: str) -> None:

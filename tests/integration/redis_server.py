@@ -36,7 +36,8 @@ class RedisServer:
         """Start it, empty, and wait until it answers."""
         program = find("redis-server")
         assert program is not None, "Redis is not installed: python -m deploy.programs redis-server"
-        words = [program, "--port", "0", "--save", "", "--dir", self._directory, "--unixsocket", self._socket]
+        words: list[str | Path] = [program, "--port", "0", "--save", "", "--dir", self._directory]
+        words += ["--unixsocket", self._socket]
         with (self._directory / "log").open("ab") as log:
             self._process = process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

@@ -98,6 +98,7 @@ class Chance:
                 continue
             looks = looks + 1 if self._wait() else 0
         world.judge.look()
+        world.judge.at_rest()
         return self._steps
 
     def _next(self) -> Option | None:

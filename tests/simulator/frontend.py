@@ -14,6 +14,8 @@ class Frontend(SimulatedFrontend):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.drain = 0
+        #: The number of the last drain that was ended.
+        self.readmitted = 0
         #: Nobody reaches it over SSH. Its web server goes on.
         self.cut = False
 
@@ -39,7 +41,9 @@ class Frontend(SimulatedFrontend):
         """`drain`: the mark of the newest drain stays."""
         if name.epoch < self.fence:
             return self._fenced(name)
-        self.drain = max(self.drain, number)
+        if number < self.drain or number <= self.readmitted:
+            return refused("a later drain has come, or this one has ended")
+        self.drain = number
         return ACCEPTED
 
     def readmit(self, name: ActivationName, number: int) -> Answer:
@@ -48,7 +52,7 @@ class Frontend(SimulatedFrontend):
             return refused(f"this frontend serves {self.current}")
         if not self._ends(number):
             return refused(f"this frontend is in drain {self.drain}")
-        self.drain = 0
+        self.drain, self.readmitted = 0, max(self.readmitted, number)
         return ACCEPTED
 
     def prune(self, by: ActivationName, names: Iterable[ActivationName]) -> Answer:
@@ -96,5 +100,6 @@ class Frontend(SimulatedFrontend):
             self.ahead,
             self.tampered,
             self.drain,
+            self.readmitted,
             self.cut,
         )

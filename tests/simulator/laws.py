@@ -55,6 +55,15 @@ class Judge:
         self._judge_drains(serving)
         self._judge_clients(serving)
 
+    def at_rest(self) -> None:
+        """When nothing happens any more: whoever is in no drain is in rotation, where it was deployed to last."""
+        world = self._world
+        last = next(iter(world.ledger.committed(world.fleet.key, limit=1)), None)
+        out = {drain.frontend for drain in world.ledger.drains(world.fleet.key)}
+        for frontend in world.frontends.values() if last is not None else ():
+            in_rotation = frontend.serves and frontend.name in world.ready
+            expect(in_rotation or frontend.name in out, f"{frontend.name} is in no drain, and not in rotation")
+
     # ── the ledger ──
 
     def _judge_rows(self) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.errors import LockstepError
+from orchestrator.domain.rotation import Drain
 from orchestrator.services.coordinator import Coordinator
 from orchestrator.services.leading import lead
 from orchestrator.services.recovery import Lookout
+from orchestrator.services.rotation import in_force, let_back
 from tests.simulator.actors import Actor, Process
 from tests.simulator.fleet import SteppedFleet, take_out
 from tests.simulator.ports import SteppedInbox
@@ -87,10 +89,14 @@ class Worker:
 
     def _look_after_drains(self) -> None:
         for drain in self._ledger.drains():
-            if not drain.confirmed:
+            standing = in_force(self._ledger, drain.number)
+            if standing is None:
+                continue
+            if not standing.confirmed:
                 self._drain(drain.number)
             elif drain.frontend in self.world.ready:
                 self.world.balance(drain.frontend, ready=False)
+                self._use_again(standing)
 
     def _lead(self, number: int) -> None:
         world = self.world
@@ -115,11 +121,16 @@ class Worker:
 
     def _drain(self, number: int) -> None:
         """As `workers.tasks.deployment.drain` does."""
-        standing = self._ledger.drain(number)
-        if standing is None or standing.lifted_at is not None:
+        standing = in_force(self._ledger, number)
+        if standing is None:
             return
         by = take_out(self.world, self.process, standing.frontend, standing.name, number)
         self._ledger.confirm_drain(number, by)
+        self._use_again(standing)
+
+    def _use_again(self, standing: Drain) -> None:
+        if let_back(self._ledger, standing.number):
+            self.world.balance(standing.frontend, ready=True)
 
 
 def _at_any_time() -> bool:

@@ -8,12 +8,13 @@ from functools import partial
 import structlog
 
 from inventory.model import Fleet
-from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.errors import LockstepError
 from orchestrator.domain.rotation import Drain
+from orchestrator.ports import Deployments
 from orchestrator.services.leading import held, lead
+from orchestrator.services.rotation import in_force, let_back
 from workers.bootstrap import Workshop
-from workers.rotation import still_out, take_out
+from workers.rotation import still_out, take_out, use_again
 
 log = structlog.get_logger()
 
@@ -29,8 +30,8 @@ def coordinate(workshop: Workshop, number: int) -> None:
 def drain(workshop: Workshop, number: int) -> None:
     """Take a frontend out of rotation, and say so in the ledger; or say why nobody knows whether it is out."""
     ledger = workshop.lockstep.ledger
-    standing = ledger.drain(number)
-    if standing is None or standing.lifted_at is not None:
+    standing = in_force(ledger, number)
+    if standing is None:
         return
     with structlog.contextvars.bound_contextvars(drain=number, frontend=standing.frontend):
         try:
@@ -42,6 +43,7 @@ def drain(workshop: Workshop, number: int) -> None:
         else:
             log.info("drained", by=by)
             ledger.confirm_drain(number, by)
+            _use_again(ledger, standing)
         finally:
             workshop.connections.close(-number)
 
@@ -55,30 +57,27 @@ def watch(workshop: Workshop) -> None:
 
 def tend(workshop: Workshop, number: int) -> None:
     """What one drain needs now. It is read anew: others before it may have taken their time."""
-    ledger = workshop.lockstep.ledger
-    standing = ledger.drain(number)
-    if (
-        standing is None
-        or standing.lifted_at is not None
-        or _ends_now(ledger.open_deployment(standing.fleet), standing)
-    ):
+    standing = in_force(workshop.lockstep.ledger, number)
+    if standing is None:
         return
     if standing.confirmed:
-        _keep_out(standing)
+        _keep_out(workshop.lockstep.ledger, standing)
     else:
         drain(workshop, number)
 
 
-def _ends_now(open_one: Deployment | None, standing: Drain) -> bool:
-    """Whether a readmission is about to end it. The load balancer may use the frontend already, and is right."""
-    return open_one is not None and open_one.plan.readmits.get(standing.frontend) == standing.number
-
-
-def _keep_out(standing: Drain) -> None:
+def _keep_out(ledger: Deployments, standing: Drain) -> None:
     fleet = Fleet.model_validate(standing.snapshot)
     frontend = fleet.frontend(standing.frontend)
     try:
-        if frontend is not None:
-            still_out(fleet, frontend)
+        if frontend is not None and still_out(fleet, frontend):
+            _use_again(ledger, standing)
     except LockstepError as error:
         log.warning("nobody knows whether it is still drained", frontend=standing.frontend, **error.problem.as_dict())
+
+
+def _use_again(ledger: Deployments, standing: Drain) -> None:
+    """Where the drain ended meanwhile: the load balancer does what it is told last, and that was to take it out."""
+    if let_back(ledger, standing.number):
+        log.warning("taken out after its drain had ended", frontend=standing.frontend)
+        use_again(Fleet.model_validate(standing.snapshot), standing.frontend)

@@ -12,9 +12,11 @@ from inventory.model import Fleet
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.deployment import Decision, Outcome, State, Step
 from orchestrator.services.deployments import Schedule
+from orchestrator.services.rotation import Rotating
 from orchestrator.settings import Settings
 from tests.unit.services.fleets import World, fleet
 from workers.bootstrap import Workshop
+from workers.tasks.deployment import drain
 from workers.tasks.frontend import stage, verify
 
 Task = Callable[[Workshop, int, str, int], None]
@@ -68,3 +70,57 @@ def test_a_frontend_that_the_deployment_does_not_have_is_reported_and_asked_for_
     stage(workshop, number, "fe9", 1)
     ((_, report),) = workshop.lockstep.ledger.reports(number)
     assert (report.outcome, report.problem["what"]) == (Outcome.UNKNOWN, f"deployment {number} has no frontend fe9")
+
+
+def unreachable(port: int) -> Fleet:
+    """A fleet of two whose first frontend can't be reached."""
+    document = fleet(frontends=2).model_dump(mode="json")
+    document["frontends"][0].update(address="127.0.0.1", port=port)
+    return Fleet.model_validate(document)
+
+
+@pytest.fixture
+def being_readmitted(tmp_path: Path, nobody_listens: int) -> tuple[World, int, int]:
+    """A fleet with a drain that nobody has confirmed, and the readmission that is to end it; both by number."""
+    world = World.at(tmp_path)
+    world.release("ToDo", "1.0.0")
+    web = unreachable(nobody_listens)
+    world.commit(world.deploying.deploy(web, {"ToDo": "1.0.0"}, Schedule(), "ann"))
+    standing = Rotating(world.ledger, world.messages).drain(web, "fe1", "ann", "")
+    readmission = world.deploying.readmit(web, ["fe1"], "ann")
+    world.carry_out(readmission)
+    return world, standing.number, readmission.id
+
+
+def test_a_drain_that_can_not_be_confirmed_says_why(
+    workshop: Workshop, being_readmitted: tuple[World, int, int]
+) -> None:
+    world, number, _ = being_readmitted
+    drain(workshop, number)
+    standing = world.ledger.drain(number)
+    assert standing is not None
+    assert standing.problem["what"] == "the frontend can't be reached over SSH"
+
+
+def test_one_that_a_decided_readmission_lets_in_is_not_taken_out_again(
+    workshop: Workshop, being_readmitted: tuple[World, int, int]
+) -> None:
+    """The ledger lifts the drain when the readmission has ended: what took it out again would outlast that."""
+    world, number, readmission = being_readmitted
+    world.ledger.decide(readmission, Decision.COMMIT, [])
+    drain(workshop, number)
+    standing = world.ledger.drain(number)
+    assert standing is not None
+    assert (standing.confirmed, standing.problem) == (False, {})
+
+
+def test_a_drain_that_is_lifted_or_was_never_there_is_nobody_s(
+    workshop: Workshop, being_readmitted: tuple[World, int, int]
+) -> None:
+    world, number, _ = being_readmitted
+    world.ledger.add_drain("Production/web", "fe1", {}, "ann", "", anew=True)
+    drain(workshop, number)
+    drain(workshop, 99)
+    standing = world.ledger.drain(number)
+    assert standing is not None
+    assert standing.problem == {}
