@@ -7,6 +7,7 @@ that dies, or whose machine vanishes, renews nothing, and the key goes by itself
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -134,8 +135,11 @@ def key(name: str) -> str:
 
 
 def plain_url(broker_url: str) -> str:
-    """The URL of a broker as redis-py reads it: Celery has its own word for a Unix socket."""
-    return broker_url.replace("redis+socket://", "unix://", 1)
+    """The URL of a broker as redis-py reads it: Celery has its own words for a Unix socket and a database there."""
+    if not broker_url.startswith("redis+socket://"):
+        return broker_url
+    url = broker_url.replace("redis+socket://", "unix://", 1)
+    return re.sub(r"([?&])virtual_host=/?", r"\1db=", url)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ its hash are the form in which the frontend script reports a tree (`lockstep-fro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -49,3 +49,16 @@ class Layout:
         for tree in self.releases:
             wanted.update(tree.files.values())
         return sorted(wanted)
+
+    def beside(self, others: Iterable[Layout]) -> Layout:
+        """This activation, with the releases that others hold as well: to stage it puts those right, too."""
+        releases = {tree.path: tree for tree in self.releases}
+        by_hash: dict[str, str] = {}
+        generated: dict[str, bytes] = {}
+        for other in others:
+            releases = {**{tree.path: tree for tree in other.releases}, **releases}
+            by_hash.update(other.by_hash)
+            generated.update(other.generated)
+        return Layout(
+            self.activation, tuple(releases.values()), {**by_hash, **self.by_hash}, {**generated, **self.generated}
+        )

@@ -27,7 +27,7 @@ from orchestrator.domain.coordination import (
     Prepare,
     Rest,
 )
-from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Step
+from orchestrator.domain.deployment import Deployment, Outcome, Report, State, Step
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.skew import Flip, skew
 from orchestrator.ports import Deployments, Fleet
@@ -92,7 +92,6 @@ class Coordinator:
     def run(self) -> Deployment:
         """Go on until the deployment rests: ended, held, or open with its troubles noted. Returns its row."""
         try:
-            self._forget_troubles()
             self._carry_out(self._machine.start())
             while not self._machine.resting:
                 self._listen()
@@ -102,9 +101,8 @@ class Coordinator:
         return found(self._ledger, self._number)
 
     def _forget_troubles(self) -> None:
-        """After the commit, troubles say why an earlier coordinator rested. An abort's say why it was aborted."""
-        deployment = found(self._ledger, self._number)
-        if deployment.decision is Decision.COMMIT and deployment.troubles:
+        """Noted after the commit, they say why an earlier coordinator rested: true until the step succeeds."""
+        if found(self._ledger, self._number).troubles:
             self._ledger.note_troubles(self._number, [])
 
     def _listen(self) -> None:
@@ -143,6 +141,8 @@ class Coordinator:
     def _do(self, effect: Effect) -> Event | None:
         match effect:
             case Move(before, after):
+                if before in (State.ACTIVATING, State.FINISHING):
+                    self._forget_troubles()
                 if before is State.ACTIVATING:
                     self._record_skew()
                 state, moved = self._ledger.move(self._number, before, after)

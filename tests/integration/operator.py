@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from deploy.lab import Lab
 
@@ -72,11 +73,19 @@ class Operator:
             (tree / path).write_bytes(content)
         assert self.types("release", "build", str(tree), "--app", app, "--version", version).code == 0
 
+    @contextmanager
+    def inventory(self) -> Iterator[Any]:
+        """The fleet in the lab's inventory, for changes."""
+        yaml = YAML()
+        yaml.width = 4096
+        document = yaml.load(self.lab.inventory_path)
+        yield document["environments"]["Lab"]["fleets"]["web"]
+        yaml.dump(document, self.lab.inventory_path)
+
     def policy(self, **settings: object) -> None:
         """Set the fleet's policy in the lab's inventory, in place of the one it has."""
-        text = re.sub(r"^        policy:.*\n", "", self.lab.inventory_path.read_text(), flags=re.MULTILINE)
-        line = f"        policy: {json.dumps(settings)}\n"
-        self.lab.inventory_path.write_text(re.sub(r"^        url:", f"{line}        url:", text, flags=re.MULTILINE))
+        with self.inventory() as fleet:
+            fleet["policy"] = settings
 
     def served(self) -> dict[str, str]:
         """What each frontend says that it serves to a client that was never there: its activation."""
@@ -134,6 +143,12 @@ class Observed:
         """They saw something, and nothing wrong."""
         assert self.document["checks"] > 0
         assert (self.document["torn"], self.document["backward"], self.document["errors"]) == (0, 0, 0), self.document
+
+
+def fetch(url: str, *options: str) -> str:
+    """What curl gets there: the answer's headers, an empty line, and the body; "" where nobody answers."""
+    words = ["curl", "-sgi", "--noproxy", "*", *options, url]
+    return subprocess.run(words, capture_output=True, check=False, timeout=PATIENCE).stdout.decode(errors="replace")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

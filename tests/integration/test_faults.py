@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from deploy.lab import Lab
-from tests.integration.operator import Operator, Said, tree
+from tests.integration.operator import PATIENCE, Operator, Said, tree, wait_until
 
 FRONTENDS = 8
 OLD, NEW = tree("app"), tree("app", changed={"scripts/part 3+ü.js": b"changed", "new.css": b"new"})
+#: fe8's disk, in bytes. The one release fits on it, also twice; the other does not.
+DISK = 32_000_000
+FITS, LARGE = tree("fits", size=400_000), tree("large", size=800_000)
+NEEDS_A_DISK = pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own for one frontend needs root")
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     directory = tmp_path_factory.mktemp("faults")
     with Lab.up(directory / "lab", FRONTENDS) as lab:
+        if os.geteuid() == 0:
+            lab.small_disk("fe8", DISK)
         made = Operator(directory, lab)
         with made.standalone():
-            made.builds("1.0.0", OLD)
-            made.builds("2.0.0", NEW)
+            for version, files in (("1.0.0", OLD), ("2.0.0", NEW), ("3.0.0", FITS), ("4.0.0", LARGE)):
+                made.builds(version, files)
             assert made.types("deploy", "web", "ToDo=1.0.0").code == 0
             yield made
 
@@ -157,20 +165,35 @@ def test_an_operator_who_aborts_a_held_deployment(operator: Operator) -> None:
     goes_well_again(operator)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own for one frontend needs root")
-def test_a_disk_that_is_full_while_staging(tmp_path: Path) -> None:
-    with Lab.up(tmp_path / "lab", FRONTENDS) as lab:
-        lab.small_disk("fe8", 4_000_000)
-        operator = Operator(tmp_path, lab)
-        with operator.standalone():
-            operator.builds("1.0.0", OLD)
-            operator.builds("2.0.0", tree("large", size=400_000))
-            assert operator.types("deploy", "web", "ToDo=1.0.0").code == 0
-            with expect_no_change(operator, "fe8", "stage", "No space left") as said:
-                said.append(operator.types("deploy", "web", "ToDo=2.0.0"))
-            # What is left of the attempt must not keep the frontend from the next release.
-            operator.builds("3.0.0", NEW)
-            assert operator.types("deploy", "web", "ToDo=3.0.0").code == 0
+@NEEDS_A_DISK
+def test_a_disk_that_is_too_small_is_found_before_anything_is_sent(operator: Operator) -> None:
+    objects = operator.lab.frontend("fe8").root / "objects"
+    before = set(objects.iterdir())
+    with expect_no_change(operator, "fe8", "stage", "too little space on the disk", "bytes free") as said:
+        said.append(operator.types("deploy", "web", "ToDo=4.0.0"))
+    assert set(objects.iterdir()) == before
+    goes_well_again(operator)
+
+
+@NEEDS_A_DISK
+def test_a_disk_that_something_else_fills_while_objects_arrive(operator: Operator) -> None:
+    root = operator.lab.frontend("fe8").root
+    with ThreadPoolExecutor(1) as pool, expect_no_change(operator, "fe8", "stage", "No space left") as said:
+        filled = pool.submit(_fill_once_something_arrives, root)
+        said.append(operator.types("deploy", "web", "ToDo=3.0.0"))
+        assert filled.result(PATIENCE) > 0
+    (root / "filler").unlink()
+    # What is left of the attempt must not keep the frontend from the next release.
+    goes_well_again(operator)
+
+
+def _fill_once_something_arrives(root: Path) -> int:
+    """Take all that is left of the disk, once the frontend unpacks something there; how many bytes that was."""
+    wait_until(lambda: any((root / "incoming").iterdir()))
+    with (root / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(b"\0" * 65_536):
+            pass
+    return (root / "filler").stat().st_size
 
 
 def _copy_current(root: Path, target: Path) -> None:

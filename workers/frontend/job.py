@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -105,10 +105,19 @@ class Job:
     def to_bring(self, probed: Probed) -> list[Held]:
         """The earlier activations that the frontend must hold and does not, as far as it takes any below its fence.
 
-        One that it has no right copy of any more is found when it is verified.
+        One that it lacks and takes no more is found when it is verified.
         """
         lacking = (held for held in self.prepared.earlier if str(held.name) not in probed.activations)
         return [held for held in lacking if held.name.epoch > probed.fence]
+
+    @property
+    def own(self) -> Held:
+        """The deployment's activation; on a frontend that comes back, with the releases of all that it must hold.
+
+        An activation below the fence can't be staged again, but what it leads to can be put right.
+        """
+        own = self.prepared.own
+        return replace(own, layout=own.layout.beside(held.layout for held in self.prepared.earlier))
 
     def to_prune(self, probed: Probed) -> tuple[list[ActivationName], list[ActivationName]]:
         """Of what lies below this deployment's epoch: what was served and need not stay, and what never was served."""

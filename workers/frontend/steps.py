@@ -27,6 +27,12 @@ from workers.rotation import take_out
 #: While objects arrive, they lie on the frontend's disk twice: as a pack and unpacked. Beyond that, in bytes.
 SPARE_BYTES = 4 << 20
 
+#: What can't be staged below the fence of a frontend that comes back, can where there is no fence.
+START_ANEW = (
+    "readmit it again: what differed was removed, and is sent anew; where that fails as well, empty its root first "
+    "(it is drained, nobody is served from there), and all of it is staged from nothing"
+)
+
 Detail = Mapping[str, Any]
 
 
@@ -67,11 +73,11 @@ class Steps:
             first = found.probed.fence >= job.deployment.epoch
             if first:
                 self.activate(job)
-            sent.append(self._bring(job, session, job.prepared.own, found.probed))
+            sent.append(self._bring(job, session, job.own, found.probed))
             if not first:
                 self.activate(job)
         else:
-            sent.append(self._bring(job, session, job.prepared.own, found.probed))
+            sent.append(self._bring(job, session, job.own, found.probed))
         return {
             "objects": sum(objects for objects, _ in sent),
             "bytes": sum(size for _, size in sent),
@@ -89,7 +95,12 @@ class Steps:
         # What is served can't be discarded; an activation of its epoch that nobody has can.
         fencing = ActivationName(name.epoch, NOTHING.nonce) if job.readmits else name
         for held in (*job.prepared.earlier, job.prepared.own):
-            check_disk(session, fencing, held, fleet.policy.verify_seconds)
+            try:
+                check_disk(session, fencing, held, fleet.policy.verify_seconds)
+            except RefusedError as error:
+                if job.readmits:
+                    raise RefusedError(**{**error.problem.as_dict(), "remedy": START_ANEW}) from error
+                raise
         sample = None if fleet.policy.verify == "all" else fleet.policy.verify
         seed = f"{job.deployment.id}/{job.frontend.name}"
         activation, prepared = job.deployment.activation, job.prepared

@@ -397,11 +397,15 @@ def _refuse_overtaken(connection: Connection, plan: Plan, number: int) -> None:
 def _held(fleet: str, holder: Deployment | None) -> ConflictError:
     if holder is None:
         return ConflictError(f"another deployment of {fleet} was planned at this moment", remedy="try again")
+    # What is committed can't be ended, only carried out.
+    way = f"or end it: lockstep abort {holder.id}"
+    if holder.decision is not None:
+        way = f"or have it carried on now: lockstep continue {holder.id}"
     return ConflictError(
         f"deployment {holder.id} of {fleet} is open",
         expected="no open deployment of the fleet",
         found=f"{holder.state}, by {holder.plan.actor}, since {holder.created_at:%Y-%m-%d %H:%M:%S} UTC",
-        remedy=f"watch it: lockstep deployments show {holder.id}; or end it: lockstep abort {holder.id}",
+        remedy=f"wait for it: the same command with --wait; watch it: lockstep deployments show {holder.id}; {way}",
     )
 
 

@@ -82,3 +82,14 @@ def test_the_objects_are_all_that_anything_links_to_once_each(
     assert objects == sorted(set(objects))
     everything = [activation, by_hash, *releases]
     assert set(objects) == {sha for files in everything for sha in files.values()}
+
+
+def test_an_activation_beside_others_is_itself_with_the_releases_of_all_once_each() -> None:
+    own = layout({"-/a.json": "a" * 64}, [{"x": "a" * 64}], {"key": "a" * 64})
+    other = layout({"-/b.json": "b" * 64}, [{"x": "a" * 64}, {"y": "c" * 64}], {"key": "b" * 64, "old": "c" * 64})
+    both = own.beside([other])
+    assert both.activation == own.activation
+    assert sorted(tree.path for tree in both.releases) == ["releases/0", "releases/1"]
+    assert both.by_hash == {"key": "a" * 64, "old": "c" * 64}
+    assert both.objects() == ["a" * 64, "c" * 64]
+    assert own.beside([]) == own
