@@ -37,23 +37,34 @@ class Run:
     committed: int
 
 
-def run(seed: int, rules: Rules | None = None, tell: Tell | None = None, kinds: frozenset[What] = FAULTS) -> Run:
-    """One run from its seed. Raises `ViolationError` with the seed in it."""
+def run(
+    seed: int,
+    rules: Rules | None = None,
+    tell: Tell | None = None,
+    kinds: frozenset[What] = FAULTS,
+    *,
+    late: bool = False,
+) -> Run:
+    """One run from its seed. Raises `ViolationError` with the seed in it.
+
+    `late` gives small worlds with several deployments and many faults, in which a process that comes late meets the
+    next deployment.
+    """
     random = Random(seed)
-    frontends = random.randint(1, 5)
-    faults = random.randint(0, 8)
+    frontends = random.randint(1, 3 if late else 5)
+    faults = random.randint(6, 12) if late else random.randint(0, 8)
     size = Size(
         frontends,
-        workers=random.choice((1, 2, 2, 3)),
+        workers=random.choice((2, 3) if late else (1, 2, 2, 3)),
         max_drained=random.choice((0, 0, 1, frontends - 1)),
         faults=kinds,
         budget=faults,
         rules=rules or Rules(),
     )
     world = World(size)
-    deployments = random.choice((1, 2, 3, 3))
+    deployments = 3 if late else random.choice((1, 2, 3, 3))
     world.operator("ann", Deployer(world, Random(random.random()), deployments).work)
-    if random.random() < 0.6:
+    if not late and random.random() < 0.6:
         world.operator("bob", Meddler(world, Random(random.random()), random.randint(1, 8)).work)
     try:
         steps = Chance(world, random, tell).go()

@@ -12,6 +12,7 @@ from orchestrator.domain.deployment import Outcome, Step
 from orchestrator.domain.rotation import Drain
 from orchestrator.domain.verdict import Verdict
 from tests.protocol.simulation.frontend import Answer
+from tests.simulator.chance import Run, run
 from tests.simulator.frontend import Frontend
 from tests.simulator.releases import SimulatedLedger
 from tests.simulator.rules import Rules
@@ -88,30 +89,34 @@ class DrainsTheLast(SimulatedLedger):
 
 @dataclass(frozen=True)
 class Mutant:
-    """Lockstep without a rule, what goes wrong around it, and the law that it breaks.
+    """Lockstep without a rule, and the law that it breaks.
 
-    `first` is the seed from which on it is looked for: one that is found late is looked for late.
+    `kinds` and `late` are what shows it sooner: what goes wrong around it, and in which worlds (`chance.run`).
     """
 
     rules: Rules
     breaks: str
     kinds: frozenset[What] = FAULTS
-    first: int = 0
+    late: bool = False
+
+    def run(self, seed: int) -> Run:
+        """One run of it."""
+        return run(seed, self.rules, kinds=self.kinds, late=self.late)
 
 
-#: Whoever led goes on late, while another leads.
-LATE = frozenset({What.SLEEP, What.LAPSE, What.REPEAT})
+#: Processes stop and go on, and commands come again, when others have led since.
+ZOMBIES = frozenset({What.SLEEP, What.REPEAT})
 
-#: By the rule that is switched off. What goes wrong around some is only what shows it: it is found sooner so.
+#: By the rule that is switched off.
 MUTANTS = {
-    "the epoch check when activating": Mutant(Rules(frontend=ActivatesAnyEpoch), "went back", first=2000),
-    "the epoch check of the word": Mutant(Rules(frontend=KeepsTheRightToFlip), "went back", LATE),
+    "the epoch check when activating": Mutant(Rules(frontend=ActivatesAnyEpoch), "went back", ZOMBIES, late=True),
+    "the epoch check of the word": Mutant(Rules(frontend=KeepsTheRightToFlip), "went back", ZOMBIES, late=True),
     "compare-and-set": Mutant(Rules(ledger=WritesWithoutComparing), "G5"),
     "all armed before the commit": Mutant(Rules(machine=CommitsWithoutAllArmed), "had not armed"),
-    "never prune ahead": Mutant(PrunesWhatIsNotKept(), "does not hold .* whole", LATE),
+    "never prune ahead": Mutant(PrunesWhatIsNotKept(), "does not hold .* whole", ZOMBIES, late=True),
     "pins are served ahead of the flip": Mutant(Rules(frontend=ServesNoPinAhead), "a client went back"),
     "a drain is ended by its own number": Mutant(
         Rules(frontend=EndsAnyDrain), "is drained, and in rotation", frozenset({What.SLEEP})
     ),
-    "the last one is not drained": Mutant(Rules(ledger=DrainsTheLast), "nobody agreed|come to rest"),
+    "the last one is not drained": Mutant(Rules(ledger=DrainsTheLast), "nobody agreed|come to rest|not in rotation"),
 }
