@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import TracebackType
@@ -100,7 +101,10 @@ class Fetcher:
         headers = response.headers
         if "set-cookie" in headers:
             response.request = request
-            self._cookies.extract_cookies(response)
+            # What is no cookie is left out, as browsers do it; Python's jar warns of it as of a fault of its own.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._cookies.extract_cookies(response)
             # Built requests carry the cookies of the time when they were built.
             self._requests.clear()
         return Answer(response.status_code, body, headers.get("lockstep-activation"), headers.get("location"))
