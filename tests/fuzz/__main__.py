@@ -1,103 +1,150 @@
-"""`python -m tests.fuzz [TARGET…]`: see docs/fuzzing.md."""
+"""`python -m tests.fuzz`: see docs/fuzzing.md."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from pathlib import Path
 
-from tests.fuzz.processes import begin, take
-from tests.fuzz.target import Tally, random_of, run
+from tests.fuzz.findings import keep, replay
+from tests.fuzz.processes import spread
+from tests.fuzz.runs import Crash, Tally
 from tests.fuzz.targets import TARGETS
 
-#: Inputs that a process takes at once.
-CHUNK = 250
-#: How many crashes are shown of each target.
+#: How many findings of each target are kept and shown.
 SHOWN = 5
+#: Seconds between two lines of progress where it goes to a file.
+REPORT = 10.0
+EXAMPLES = """\
+examples:
+  python -m tests.fuzz                                    everything, 100,000 inputs each
+  python -m tests.fuzz --target words --target packs      two targets
+  python -m tests.fuzz --inputs 2000 --seed 7 --json      a short run with other inputs, the figures as JSON
+  python -m tests.fuzz --replay .fuzz/packs-1-42-0f.txt   once more what was found
+
+exit code: 0 where nothing was found, 1 where something was, 2 for a wrong command line
+"""
 
 
 def main() -> int:
-    """Returns 1 where anything crashed."""
+    """Returns the exit code."""
     given = _arguments()
-    names = given.targets or list(TARGETS)
-    if given.only is not None:
-        return _again(names, given.seed, given.only)
-    rows = [_fuzz(name, given) for name in names]
-    print(f"\n{'target':14}{'inputs':>10}{'seconds':>10}{'accepted':>10}{'refused':>10}{'crashes':>10}")
-    for name, (tally, seconds) in zip(names, rows, strict=True):
-        counts = (tally.accepted, tally.refused, len(tally.crashes))
-        print(f"{name:14}{tally.inputs:>10}{seconds:>10.1f}" + "".join(f"{count:>10}" for count in counts))
-    return int(any(tally.crashes for tally, _ in rows))
+    if given.replay is not None:
+        return _replay(given.replay)
+    rows = []
+    for name in given.target or TARGETS:
+        began = time.monotonic()
+        tally = _fuzz(name, given)
+        rows.append(_row(name, tally, time.monotonic() - began))
+    if given.json:
+        _say(json.dumps({"seed": given.seed, "jobs": given.jobs, "targets": rows}, indent=2))
+    else:
+        _table(rows)
+    return int(any(row["findings"] for row in rows))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Hostile bytes for all that parses some.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all, unless named")
-    parser.add_argument("--inputs", type=int, default=100_000, help="for each target (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="for each target, at most")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz",
+        description="Gives hostile input to everything that reads bytes from outside.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--target", action="append", choices=tuple(TARGETS), metavar="TARGET", help=f"of {', '.join(TARGETS)}"
+    )
+    parser.add_argument("--inputs", type=_count, default=100_000, help="for each target (default %(default)s)")
     parser.add_argument("--seed", default="1", help="another seed, other inputs (default %(default)s)")
-    parser.add_argument("--only", type=int, metavar="N", help="input N of the seed alone, and show it")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default %(default)s)")
-    given = parser.parse_args()
-    unknown = set(given.targets) - set(TARGETS)
-    if unknown or (given.only is not None and len(given.targets) != 1):
-        parser.error(f"no such target: {', '.join(sorted(unknown))}" if unknown else "--only takes one target")
-    return given
+    parser.add_argument("--jobs", type=_count, default=os.cpu_count(), help="processes (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON on standard output")
+    parser.add_argument("--failures", type=Path, default=Path(".fuzz"), help="where findings go (default %(default)s)")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="do again what is in a file of a finding")
+    return parser.parse_args()
 
 
-def _again(names: list[str], seed: str, index: int) -> int:
-    with TARGETS[names[0]]() as target:
-        print(f"input: {target.show(target.make(random_of(names[0], seed, index)))}")
-        tally = run(target, seed, [index])
-    for crash in tally.crashes:
-        print(crash)
-    print("accepted" if tally.accepted else "crashed" if tally.crashes else "refused")
-    return int(bool(tally.crashes))
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a number above 0 was expected, not {text}")
+    return number
 
 
-def _fuzz(name: str, given: argparse.Namespace) -> tuple[Tally, float]:
-    tally, began = Tally(), time.monotonic()
-    chunks = _chunks(given.inputs)
-    with ProcessPoolExecutor(given.jobs, get_context("forkserver"), begin) as pool:
-        running: dict[Future[Tally], range] = {}
-        while True:
-            if time.monotonic() - began < given.seconds:
-                for chunk in itertools.islice(chunks, 2 * given.jobs - len(running)):
-                    running[pool.submit(take, name, given.seed, chunk)] = chunk
-            if not running:
-                return tally, time.monotonic() - began
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                _count(tally, future, name, given.seed, running.pop(future))
-            _say(name, tally, given.inputs, time.monotonic() - began)
-
-
-def _count(tally: Tally, future: Future[Tally], name: str, seed: str, chunk: range) -> None:
+def _replay(path: Path) -> int:
     try:
-        part = future.result()
-    except BrokenProcessPool as error:
-        sys.exit(f"{name} seed {seed}: a process died in the inputs {chunk.start} to {chunk.stop - 1}: {error}")
-    for crash in part.crashes[: max(0, SHOWN - len(tally.crashes))]:
-        print(f"\n{crash}\n", flush=True)
-    tally.add(part)
+        broke = replay(path)
+    except (OSError, ValueError, SyntaxError) as error:
+        _complain(f"can't be replayed: {error}")
+        return 2
+    _say(f"it still breaks:\n{broke}" if broke else "it does not break any more")
+    return int(broke is not None)
 
 
-def _chunks(inputs: int) -> Iterator[range]:
-    return (range(start, min(start + CHUNK, inputs)) for start in range(0, inputs, CHUNK))
+def _fuzz(name: str, given: argparse.Namespace) -> Tally:
+    tally, progress = Tally(), _Progress(name, given.inputs)
+    for part in spread(name, given.seed, given.inputs, given.jobs):
+        for crash in part.crashes[: max(0, SHOWN - len(tally.crashes))]:
+            _show(crash, given.failures)
+        tally.add(part)
+        progress.show(tally)
+    return tally
 
 
-def _say(name: str, tally: Tally, inputs: int, seconds: float) -> None:
-    end = "\r" if sys.stderr.isatty() else "\n"
-    if end == "\r" or tally.inputs % (CHUNK * 20) == 0:
-        rate = tally.inputs / seconds
-        print(
-            f"{name}: {tally.inputs} of {inputs}, {rate:.0f}/s, {len(tally.crashes)} crashes", end=end, file=sys.stderr
-        )
+def _show(crash: Crash, directory: Path) -> None:
+    last = crash.what.splitlines()[-1][:300] if crash.what else ""
+    _complain(f"\nFOUND {crash.target}, seed {crash.seed}, input {crash.index}: {last}")
+    if crash.inputs:
+        _complain(f"  again: python -m tests.fuzz --replay {keep(crash, directory)}")
+    else:
+        _complain(crash.what)
+
+
+class _Progress:
+    """One line on standard error, over and over."""
+
+    def __init__(self, name: str, inputs: int) -> None:
+        self._name, self._inputs = name, inputs
+        self._began = self._said = time.monotonic()
+
+    def show(self, tally: Tally) -> None:
+        """How far it has come."""
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if not terminal and now - self._said < REPORT and tally.inputs < self._inputs:
+            return
+        self._said = now
+        rate = tally.inputs / max(now - self._began, 1e-6)
+        line = f"{self._name}: {tally.inputs} of {self._inputs}, {rate:.0f}/s, {len(tally.crashes)} found"
+        _complain(line, end="\r" if terminal and tally.inputs < self._inputs else "\n")
+
+
+def _row(name: str, tally: Tally, seconds: float) -> dict[str, str | int | float]:
+    return {
+        "target": name,
+        "inputs": tally.inputs,
+        "seconds": round(seconds, 1),
+        "per_second": round(tally.inputs / seconds),
+        "accepted": tally.accepted,
+        "refused": tally.refused,
+        "findings": len(tally.crashes),
+    }
+
+
+def _table(rows: list[dict[str, str | int | float]]) -> None:
+    lines = [[name.replace("_", " ") for name in rows[0]], *(list(map(str, row.values())) for row in rows)]
+    for first, *rest in lines:
+        _say(f"{first:14}" + "".join(f"{cell:>12}" for cell in rest))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _complain(text: str, end: str = "\n") -> None:
+    sys.stderr.write(f"{text}{end}")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

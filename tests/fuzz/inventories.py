@@ -54,6 +54,8 @@ _PIECES = tuple(
         *(
             "2001-01-01",
             "\\U00110000",
+            '"\\UFFFFFFFF"',
+            '"\\U00110000"',
             "\\x00",
             "http://",
             "?",
@@ -87,7 +89,7 @@ class Inventories(Target[bytes]):
         self._directory.cleanup()
 
     def make(self, random: Random) -> bytes:
-        text = SMALL if random.random() < 0.97 else VALID
+        text = SMALL if random.random() < 0.99 else VALID
         match random.randrange(20):
             case 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7:
                 value: Any = _DOCUMENTS[text]
@@ -96,8 +98,14 @@ class Inventories(Target[bytes]):
                 return spelled(random, value)
             case 8 if random.random() < 0.1:
                 return text.encode().replace(b"mount: ", b"mount: " + pick(random, ABYSSES)[:2000], 1)
-            case 9 if random.random() < 0.1:
+            case 9 if random.random() < 0.02:
                 return _billion_laughs(random)
+            case 10 if random.random() < 0.6:
+                escape = pick(
+                    random,
+                    (b"UFFFFFFFF", b"U00110000", b"U7FFFFFFF", b"U00200000", b"x00", b"uD800", b"q", b"u12", b"N"),
+                )
+                return text.encode().replace(b"mount: /A/", b'mount: "\\' + escape + b'"')
             case 10:
                 return (b"\xef\xbb\xbf" + text.encode(), text.encode("utf-16"), text.encode("latin-1"))[
                     random.randrange(3)

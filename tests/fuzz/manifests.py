@@ -16,7 +16,17 @@ from orchestrator.domain.release import File, Manifest, ota_hash
 from orchestrator.ota.answers import read_manifest
 from orchestrator.ota.documents import documents, url_path
 from orchestrator.ota.layouts import layout
-from tests.fuzz.mutation import ABYSSES, CONFUSABLES, mutate_bytes, mutate_text, mutate_value, odd_text, pick, spelled
+from tests.fuzz.mutation import (
+    ABYSSES,
+    CONFUSABLES,
+    ODD_PATHS,
+    mutate_bytes,
+    mutate_text,
+    mutate_value,
+    odd_text,
+    pick,
+    spelled,
+)
 from tests.fuzz.target import Target
 
 PLAIN = ("index.html", "js/app.js", "js/b.js", "css/a b.css", "img/é.png", "img/日本/x.svg", "a+b%.txt", "a?b#c", "x")
@@ -49,7 +59,8 @@ def path(random: Random) -> str:
         case 0:
             return mutate_text(random, plain)
         case 1:
-            return f"{plain}/{pick(random, CONFUSABLES)}"
+            odd = pick(random, (CONFUSABLES, ODD_PATHS))
+            return pick(random, (f"{plain}/{pick(random, odd)}", f"{pick(random, odd)}/{plain}"))
         case 2:
             return odd_text(random)
         case _:
