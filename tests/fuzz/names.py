@@ -7,19 +7,24 @@ import binascii
 from collections.abc import Callable, Mapping
 from random import Random
 
+from pydantic import AnyHttpUrl
+
 from inventory import hostkey
+from inventory.model import Frontend
 from inventory.names import is_app, is_mount, is_name
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.errors import LockstepError, ReleaseError, UsageError
+from orchestrator.domain.errors import LockstepError, RefusedError, ReleaseError, UsageError
 from orchestrator.domain.paths import check_path
 from orchestrator.ota.target import Target as Observed
 from tests.fuzz.mutation import mutate_bytes, mutate_text, odd_text, pick
 from tests.fuzz.target import Target
 from tests.unit.inventory.documents import host_key
+from workers.frontend.transport import pinned
 
 #: Of what kind, and the text.
 Name = tuple[str, str]
 
+_HERE = AnyHttpUrl("http://10.0.0.1")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DIGITS = "0123456789"
 _SAMPLES: Mapping[str, tuple[str, ...]] = {
@@ -88,6 +93,13 @@ def _key(random: Random) -> str:
         case 3:
             parts = [kind.encode(), *(random.randbytes(random.randrange(40)) for _ in range(random.randrange(4)))]
             blob = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        case 4 if kind in hostkey.POINTS:
+            curve = kind.removeprefix("ecdsa-sha2-").encode()
+            point = b"\4" + random.randbytes(hostkey.POINTS[kind] - 1)
+            blob = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), curve, point))
+        case 4 if kind == "ssh-rsa":
+            numbers = (b"\1\0\1", b"\0" + random.randbytes(pick(random, (127, 128, 256))))
+            blob = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *numbers))
         case 4:
             blob = base64.b64decode(encoded)
         case _:
@@ -177,6 +189,12 @@ def _host_key(text: str) -> bool:
     size = int.from_bytes(blob[:4], "big")
     assert blob[4 : 4 + size] == kind.encode()
     assert hostkey.fingerprint(text).startswith("SHA256:")
+    frontend = Frontend(name="f", address="10.0.0.1", user="d", root="/r", url=_HERE, host_key=text)
+    try:
+        assert pinned(frontend)[1].get_name() == kind
+    except RefusedError as error:
+        assert all(line.isprintable() for line in str(error).split("\n")), str(error)
+        return False
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,18 +18,30 @@ from orchestrator.domain.errors import UnansweredError
 from tests.fuzz.runs import outcome
 from tests.fuzz.sockets import Replier
 from tests.fuzz.targets import TARGETS
-from tests.unit.inventory.documents import host_key
+from tests.unit.inventory.documents import blob, host_key
 from workers.frontend.serving import Served
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
 BAD_COOKIE = b"Set-Cookie: a=b; Expires=Thu, 99 Foo 9999 99:99:99 GMT\r\n"
 PLACEMENT = Placement("ToDo", "/ToDo/", "1", "ab" * 32)
 
+
+def _point(point: bytes) -> str:
+    kind = b"ecdsa-sha2-nistp256"
+    return f"{kind.decode()} {base64.b64encode(blob(kind, b'nistp256', point)).decode()}"
+
+
 FOUND = {
-    "a message with a whole header line in it": ("http", ("digest", b"HTTP/1.1 200 OK\r\n" + b"y" * 9000 + b"\r\n\r\n")),
+    "a message with a whole header line in it": (
+        "http",
+        ("digest", b"HTTP/1.1 200 OK\r\n" + b"y" * 9000 + b"\r\n\r\n"),
+    ),
     "a message with what moves a cursor in it": ("http", ("check", OK + b"Lockstep-Activation: \x1b[2J\r\n\r\n")),
+    "a cookie that can't be sent back": ("http", ("observe", OK + b"Set-Cookie: lockstep=7-\x82x; Path=/\r\n\r\n")),
     "a date that is none, to a worker": ("http", ("drained", OK + BAD_COOKIE + b"\r\n")),
     "a date that is none, to the observer": ("http", ("observe", OK + BAD_COOKIE + b"\r\n")),
+    "padding behind the end of a key": ("names", ("key", f"{host_key(1)}=")),
+    "a point on no curve": ("names", ("key", _point(b"\4" + b"x" * 64))),
     "a backslash in an address": ("names", ("url", "https://apps.example.org\\b")),
 }
 
@@ -75,7 +88,9 @@ def test_a_worker_keeps_no_cookie(listener: socket.socket) -> None:
     asked = fleet(listener, 60)
     replier = Replier(listener)
     with closing(replier), Served(asked, asked.frontends[0]) as served:
-        replier.reply = OK + b"Set-Cookie: lockstep=7-0000000000000000; Path=/\r\n\r\n"
+        # Said, because it is what the replier does: else the next request may meet the end of this connection.
+        closing_down = b"Connection: close\r\n"
+        replier.reply = OK + closing_down + b"Set-Cookie: lockstep=7-0000000000000000; Path=/\r\n\r\n"
         assert not served.drained()
         assert not served.drained()
         assert b"GET /-/lockstep/health" in replier.heard
