@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 FRONTENDS ?= 8
+FUZZ ?=
 BIN := .venv/bin
 SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
 # Network namespaces need root: without it nothing uses what makes and cuts them.
@@ -16,6 +17,10 @@ help: ## What there is to make.
 demo: setup ## A fleet of real servers here, two releases and a rollback under the eyes of clients.
 	$(BIN)/python -m deploy.programs $(SERVERS)
 	$(BIN)/python -m deploy.lab.demo --frontends $(FRONTENDS)
+
+fuzz: setup ## Hostile input to all that reads bytes from outside: 100,000 inputs each (docs/fuzzing.md).
+	$(BIN)/python -m deploy.programs busybox dash
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 test: setup check ## Every check and every test.
 	$(BIN)/python -m deploy.programs $(TEST_PROGRAMS)
@@ -55,4 +60,4 @@ lock: setup ## Pin the dependencies anew, with hashes and without an index's add
 	  --no-emit-find-links - --output-file deploy/programs.lock
 
 clean: ## Remove what the other targets made.
-	rm -rf .venv .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

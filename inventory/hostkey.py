@@ -10,6 +10,10 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+#: OpenSSH takes no modulus of less than 1024 bits.
+RSA_BYTES = 128
+#: The length of a point of each curve: one byte, and two coordinates.
+POINTS = {"ecdsa-sha2-nistp256": 65, "ecdsa-sha2-nistp384": 97, "ecdsa-sha2-nistp521": 133}
 _CUT = "expected a whole key: this one is cut short, or runs on"
 
 
@@ -22,12 +26,25 @@ def parse(text: str) -> tuple[str, bytes]:
         blob = base64.b64decode(encoded.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise ValueError("expected base64 alone after the key's type, with no comment behind it") from error
+    # Python reads on behind the end that the padding marks.
+    if base64.b64encode(blob).decode() != encoded:
+        raise ValueError(_CUT)
     first, *rest = _parts(blob)
     if first != kind.encode():
         raise ValueError(f"expected a key of type {kind}, as its first word says")
-    if len(rest) != (1 if kind == "ssh-ed25519" else 2):
+    if len(rest) != (1 if kind == "ssh-ed25519" else 2) or not _whole(kind, rest):
         raise ValueError(_CUT)
     return kind, blob
+
+
+def _whole(kind: str, parts: list[bytes]) -> bool:
+    """Whether the parts behind the type are as long as they must be: RFC 8709, 5656 and 4253."""
+    if kind == "ssh-ed25519":
+        return len(parts[0]) == 32
+    if kind == "ssh-rsa":
+        return min(int.from_bytes(part, signed=True) for part in parts) > 0 and len(parts[1]) >= RSA_BYTES
+    curve, point = parts
+    return curve.decode("ascii", "replace") == kind.removeprefix("ecdsa-sha2-") and len(point) == POINTS[kind]
 
 
 def _parts(blob: bytes) -> list[bytes]:

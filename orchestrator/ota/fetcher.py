@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import TracebackType
@@ -100,10 +101,21 @@ class Fetcher:
         headers = response.headers
         if "set-cookie" in headers:
             response.request = request
-            self._cookies.extract_cookies(response)
+            self._keep_cookies(response)
             # Built requests carry the cookies of the time when they were built.
             self._requests.clear()
         return Answer(response.status_code, body, headers.get("lockstep-activation"), headers.get("location"))
+
+    def _keep_cookies(self, response: httpx.Response) -> None:
+        """What is no cookie, and what could not be sent back, is left out."""
+        # Python's jar warns of what is no cookie as of a fault of its own.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._cookies.extract_cookies(response)
+        for cookie in list(self._cookies.jar):
+            text = f"{cookie.name}{cookie.value or ''}{cookie.path}{cookie.domain}"
+            if not text.isascii() or not text.isprintable():
+                self._cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         kept, self._kept = self._kept, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote, urlsplit
@@ -11,6 +12,8 @@ from orchestrator.domain.errors import UsageError
 
 #: RFC 3986: what a URL's path may hold as it is. ``%`` among it: a manifest's paths are encoded already.
 _PLAIN = "/!$&'()*+,;=:@-._~%"
+#: A host name, or an IP address without its brackets. Some readers of URLs take a backslash, say, for the host's end.
+_HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+")
 
 
 class Want(StrEnum):
@@ -77,7 +80,8 @@ def _base(url: str) -> str:
     expected = "a scheme, an address and a port at most, such as https://apps.example.org or http://10.0.0.11:8080"
     try:
         parts = urlsplit(url)
-        whole = bool(parts.hostname) and parts.scheme in {"http", "https"} and parts.path in {"", "/"}
+        known = _HOST.fullmatch(parts.hostname or "") is not None
+        whole = known and parts.scheme in {"http", "https"} and parts.path in {"", "/"}
         port = "" if parts.port is None else f":{parts.port}"
     except ValueError as error:
         raise UsageError("not a URL", expected=expected, found=f"{url[:200]} ({error})") from error

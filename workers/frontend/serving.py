@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+import ssl
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from http.client import HTTPResponse
+from http.cookiejar import CookieJar
+from urllib.request import Request
 
 import httpx
 
@@ -14,6 +20,7 @@ from orchestrator.domain.activation import Activation, ActivationName, Placement
 from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.release import Manifest
 from orchestrator.ota.documents import ENTRY, activation_document, documents, url_path
+from workers.frontend.answers import printable
 
 REQUEST_SECONDS = 10.0
 #: Every answer names the activation that it comes from.
@@ -92,18 +99,42 @@ class Answer:
     def __str__(self) -> str:
         if self.status != httpx.codes.OK:
             return f"status {self.status}"
-        return f"{self.size} bytes of SHA-256 {self.sha256} from activation {self.activation or '(not named)'}"
+        return (
+            f"{self.size} bytes of SHA-256 {self.sha256} from activation {printable(self.activation) or '(not named)'}"
+        )
+
+
+class _NoCookies(CookieJar):
+    """Each request says its own pin, or none: what a frontend sets is not kept."""
+
+    def extract_cookies(self, response: HTTPResponse, request: Request) -> None:
+        """Whatever it is."""
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Read once: that takes as long as many requests."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class Served:
-    """An HTTP client of one frontend. Proxies of the environment are ignored: it is this frontend that is asked."""
+    """An HTTP client of one frontend. Proxies of the environment are ignored: it is this frontend that is asked.
+
+    What it reads must have come within the fleet's `verify_seconds`.
+    """
 
     def __init__(self, fleet: Fleet, frontend: Frontend) -> None:
         self._frontend = frontend
         headers = {"Accept-Encoding": "identity", **({"Host": fleet.host} if fleet.host else {})}
         self._client = httpx.Client(
-            base_url=frontend.base_url, headers=headers, timeout=REQUEST_SECONDS, trust_env=False
+            base_url=frontend.base_url,
+            headers=headers,
+            timeout=REQUEST_SECONDS,
+            cookies=_NoCookies(),
+            verify=_trust(),
+            trust_env=False,
         )
+        self._deadline = time.monotonic() + fleet.policy.verify_seconds
         self.requests = 0
 
     def __enter__(self) -> Served:
@@ -135,7 +166,7 @@ class Served:
         answer = self._get("/-/lockstep/activation", pin)
         wanted = hashlib.sha256(activation_document(activation)).hexdigest()
         if answer.status != httpx.codes.OK or answer.sha256 != wanted:
-            found = answer.activation if answer.activation else str(answer)
+            found = printable(answer.activation) or str(answer)
             raise self._differs("serves another activation", str(activation.name), found)
 
     def drained(self) -> bool:
@@ -149,17 +180,23 @@ class Served:
         try:
             with self._client.stream("GET", url, headers=headers) as answer:
                 for piece in answer.iter_raw():
+                    # Each piece may come in time, and the last one never.
+                    if time.monotonic() > self._deadline:
+                        raise self._unanswered("an answer without an end")
                     digest.update(piece)
                     size += len(piece)
                 return Answer(answer.status_code, answer.headers.get(ACTIVATION_HEADER, ""), digest.hexdigest(), size)
         except httpx.HTTPError as error:
-            raise UnansweredError(
-                "the frontend's web server does not answer",
-                where=f"{self._frontend.name} at {self._frontend.base_url}",
-                expected="an answer to HTTP",
-                found=str(error) or type(error).__name__,
-                remedy="see that its web server runs and that `url` in the inventory is its own address",
-            ) from error
+            raise self._unanswered(printable(str(error)) or type(error).__name__) from error
+
+    def _unanswered(self, found: str) -> UnansweredError:
+        return UnansweredError(
+            "the frontend's web server does not answer",
+            where=f"{self._frontend.name} at {self._frontend.base_url}",
+            expected="an answer to HTTP",
+            found=found,
+            remedy="see that its web server runs and that `url` in the inventory is its own address",
+        )
 
     def _differs(self, what: str, expected: str, found: str) -> RefusedError:
         return RefusedError(

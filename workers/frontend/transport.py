@@ -211,12 +211,12 @@ def connect(frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
         RefusedError: another host key, or the login was refused.
         UnansweredError: the frontend can't be reached.
     """
+    kind, key = pinned(frontend)
     connection = Connection(frontend.address, user=frontend.user, port=frontend.port)
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    kind, blob = hostkey.parse(frontend.host_key)
     name = connection.host if connection.port == paramiko.config.SSH_PORT else f"[{connection.host}]:{connection.port}"
-    client.get_host_keys().add(name, kind, paramiko.PKey.from_type_string(kind, blob))
+    client.get_host_keys().add(name, kind, key)
     connection.client = client
     connection.connect_kwargs.update(_login(frontend, limit))
     try:
@@ -240,6 +240,21 @@ def connect(frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
         raise lost(frontend, error) from error
     _notice_loss(connection)
     return Session(frontend, connection)
+
+
+def pinned(frontend: Frontend) -> tuple[str, paramiko.PKey]:
+    """The type and the host key that the inventory pins; `RefusedError` where its numbers make no key."""
+    kind, blob = hostkey.parse(frontend.host_key)
+    try:
+        return kind, paramiko.PKey.from_type_string(kind, blob)
+    except (paramiko.SSHException, ValueError, OverflowError) as error:
+        raise RefusedError(
+            "the host key in the inventory is not a key",
+            where=place(frontend),
+            expected=f"a public key of type {kind}",
+            found=printable(str(error)),
+            remedy="copy it again, from `ssh-keyscan` or the server's /etc/ssh/ssh_host_*_key.pub",
+        ) from error
 
 
 def place(frontend: Frontend) -> str:

@@ -38,11 +38,33 @@ def test_a_key_that_is_cut_short_anywhere_is_refused() -> None:
         (blob(b"ssh-ed25519", b"x" * 32, b"y"), "expected a whole key"),
         (blob(b"ssh-ed25519", b"x" * 32) + b"yy", "expected a whole key"),
         (blob(b"ssh-ed25519"), "expected a whole key"),
+        (blob(b"ssh-ed25519", b"x" * 31), "expected a whole key"),
     ],
 )
 def test_a_blob_must_be_one_key_of_the_type_before_it(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hostkey.parse("ssh-ed25519 " + base64.b64encode(data).decode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("ssh-rsa", (b"\1\0\1", b"\0" * 200)),
+        ("ssh-rsa", (b"\1\0\1", b"\1" * 100)),
+        ("ssh-rsa", (b"\xff", b"\1" * 200)),
+        ("ecdsa-sha2-nistp256", (b"nistp384", b"\4" * 65)),
+        ("ecdsa-sha2-nistp256", (b"\xff", b"\4" * 65)),
+        ("ecdsa-sha2-nistp521", (b"nistp521", b"\4" * 65)),
+    ],
+)
+def test_a_key_of_other_numbers_than_its_type_has_is_refused(kind: str, parts: tuple[bytes, ...]) -> None:
+    with pytest.raises(ValueError, match="expected a whole key"):
+        hostkey.parse(f"{kind} {base64.b64encode(blob(kind.encode(), *parts)).decode()}")
+
+
+def test_padding_behind_the_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a whole key"):
+        hostkey.parse(f"{host_key(1)}=")
 
 
 @example("ssh-ed25519 ", "AAAAé")

@@ -35,6 +35,8 @@ def test_an_address_is_kept_without_the_slash_at_its_end(typed: str, kept: str) 
         "http://[::1",
         "http://10.0.0.11\n",
         "http://ten dots",
+        "http://10.0.0.11\\x",
+        "http://a,b",
         "http://bücher.example",
     ],
 )
