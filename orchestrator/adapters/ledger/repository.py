@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, insert, literal, select, update
@@ -255,33 +254,16 @@ class SqlLedger:
         anew: bool = False,
     ) -> Drain:
         """The drain that stands, or a new one; with `anew` always a new one. `ConflictError` where none remains."""
-        add = partial(self._add_drain, fleet, frontend, snapshot, actor, reason, remaining, anew)
-        try:
-            return add()
-        except DuplicateError:
-            # Somebody else was first, at the same moment: that one stands now.
-            return add()
-
-    def _add_drain(
-        self,
-        fleet: str,
-        frontend: str,
-        snapshot: Mapping[str, Any],
-        actor: str,
-        reason: str,
-        remaining: Collection[str] | None,
-        anew: bool,
-    ) -> Drain:
         standing = (drains.c.fleet == fleet, drains.c.frontend == frontend, drains.c.lifted_at.is_(None))
         with self._database.writing() as connection:
-            # Whoever drains another frontend of the fleet waits: both would see that somebody is left.
-            connection.execute(_all_of(fleet).limit(1).with_for_update())
+            _wait_for_drains_of(connection, fleet)
             row = connection.execute(select(drains).where(*standing)).mappings().one_or_none()
             if row is not None and not anew:
                 return drain_of(row)
             if remaining is not None:
                 _refuse_last(connection, fleet, frontend, remaining)
-            connection.execute(update(drains).where(*standing).values(lifted_at=self._clock()))
+            if row is not None:
+                connection.execute(update(drains).where(*standing).values(lifted_at=self._clock()))
             name = _newest(connection, fleet)
             columns = {
                 "fleet": fleet,
@@ -346,8 +328,14 @@ def _committed(query: Select[Any], fleet: str) -> Select[Any]:
     return mine.order_by(deployments.c.epoch.desc())
 
 
-def _all_of(fleet: str) -> Select[Any]:
-    return select(deployments.c.id).where(deployments.c.fleet == fleet).order_by(deployments.c.id)
+def _wait_for_drains_of(connection: Connection, fleet: str) -> None:
+    """One at a time: two who drain different frontends would both see that somebody is left.
+
+    SQLite lets one writer begin at a time; PostgreSQL needs a lock, which ends with the transaction.
+    """
+    if connection.dialect.name == "postgresql":
+        key = func.hashtextextended(f"lockstep/drains/{fleet}", 0)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def _refuse_last(connection: Connection, fleet: str, frontend: str, remaining: Collection[str]) -> None:

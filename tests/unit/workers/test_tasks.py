@@ -32,8 +32,10 @@ def nobody_listens() -> Iterator[int]:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(Lockstep(Settings.read({"LOCKSTEP_HOME": str(tmp_path)})))
+def workshop(tmp_path: Path, nobody_listens: int) -> Workshop:
+    """Its broker can't be reached: the steps go on without a lease."""
+    broker = f"redis://127.0.0.1:{nobody_listens}/0"
+    return Workshop(Lockstep(Settings.read({"LOCKSTEP_HOME": str(tmp_path), "LOCKSTEP_BROKER_URL": broker})))
 
 
 @pytest.fixture
@@ -95,7 +97,9 @@ def being_readmitted(tmp_path: Path, nobody_listens: int) -> tuple[World, int, i
 def test_a_drain_that_can_not_be_confirmed_says_why(
     workshop: Workshop, being_readmitted: tuple[World, int, int]
 ) -> None:
-    world, number, _ = being_readmitted
+    world, number, readmission = being_readmitted
+    world.ledger.decide(readmission, Decision.ABORT, [])
+    world.ledger.move(readmission, State.ABORTING, State.ABORTED)
     drain(workshop, number)
     standing = world.ledger.drain(number)
     assert standing is not None
