@@ -264,7 +264,9 @@ class World:
             if frontend.armed:
                 yield Option(What.STAND_DOWN, frontend)
             row = self.ledger.open_deployment(self.fleet.key)
-            if row is not None and row.state in (State.STAGING, State.PREPARED) and frontend.whole(row.name):
+            # What is served already, as in a readmission, nobody looks at again before an audit.
+            staged = row is not None and frontend.current < row.name and frontend.whole(row.name)
+            if row is not None and staged and row.state in (State.STAGING, State.PREPARED):
                 yield Option(What.TAMPER, frontend)
         yield Option(What.BROKER_EMPTIED)
         yield Option(What.BROKER_UP if self.broker.down else What.BROKER_DOWN)
