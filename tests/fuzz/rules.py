@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 from tests.fuzz.mutation import mutate_bytes, pick
@@ -13,14 +14,16 @@ from tests.remote.packs import activation_name
 from tests.remote.test_rules import MODEL, State
 from workers.frontend.commands import Probe
 
-#: Fence, current, staged, armed, what state/drained holds (None: it is not there).
-Standing = tuple[int, int, tuple[int, ...], tuple[int, ...], bytes | None]
+#: What state/drained and state/readmitted hold (None: it is not there).
+Drains = tuple[bytes | None, bytes | None]
+#: Fence, current, staged, armed, drains.
+Standing = tuple[int, int, tuple[int, ...], tuple[int, ...], Drains]
 #: Shell, how the frontend stands, command, epoch, whether by its right nonce, more words, standard input.
 Step = tuple[str, Standing, str, int, bool, tuple[str, ...], bytes]
 
 _COMMANDS = ("arm", "arm", "arm", "activate", "disarm", "discard", "drain", "drain", "readmit", "readmit", "prune")
 _NUMBERS = ("1", "2", "3", "10", "99999", "100000", "4294967296", "9999999999")
-_DRAINED = (
+_DRAINS = (
     None,
     None,
     b"1\n",
@@ -65,20 +68,20 @@ class Rules(Scripts[Step]):
 
     def check(self, made: Step) -> bool:
         shell, standing, command, epoch, right, more, stdin = made
-        state, drained = _placed(self, standing)
+        state, drains = _placed(self, standing)
         name = _name(epoch, right)
         words = () if command == "probe" else (name, *more)
         answer = self.ground.run(shell, None, (command.encode(), *(word.encode() for word in words)), stdin)
         if command == "probe":
-            _check_probe(answer.lines, state, drained)
-            after, left = state, drained
+            _check_probe(answer.lines, state, drains[0])
+            after, left = state, drains
         else:
-            after, left, lines = expected(state, drained, command, epoch, right, more, stdin)
+            after, left, lines = expected(state, drains, command, epoch, right, more, stdin)
             said = [" ".join(line.split(" ")[:2]) for line in answer.lines]
             assert said == lines, (said, lines)
         after.check(self.ground.frontend)
-        file = self.ground.root / "state/drained"
-        assert (file.read_bytes() if file.exists() else None) == left, left
+        kept = tuple(file.read_bytes() if file.exists() else None for file in _files(self))
+        assert kept == left, (kept, left)
         return answer.exit == 0
 
 
@@ -87,7 +90,7 @@ def _standing(random: Random) -> Standing:
     fence = max(current, random.randrange(6))
     staged = {epoch for epoch in range(1, 7) if random.random() < 0.5} | {current}
     armed = (fence,) if fence > current and random.random() < 0.6 else ()
-    return fence, current, tuple(sorted(staged | set(armed))), armed, pick(random, _DRAINED)
+    return fence, current, tuple(sorted(staged | set(armed))), armed, (pick(random, _DRAINS), pick(random, _DRAINS))
 
 
 def _heard(random: Random, epoch: int) -> bytes:
@@ -110,50 +113,68 @@ def _name(epoch: int, right: bool) -> str:
     return activation_name(epoch) if right else f"{epoch}-{'f' * 16}"
 
 
-def _placed(target: Rules, standing: Standing) -> tuple[State, bytes | None]:
-    fence, current, staged, armed, drained = standing
+def _files(target: Rules) -> tuple[Path, Path]:
+    return target.ground.root / "state/drained", target.ground.root / "state/readmitted"
+
+
+def _placed(target: Rules, standing: Standing) -> tuple[State, Drains]:
+    fence, current, staged, armed, drains = standing
     state = State(fence, current, frozenset(staged), frozenset(armed))
     state.place(target.ground.frontend)
-    file = target.ground.root / "state/drained"
-    file.unlink(missing_ok=True)
-    if drained is not None:
-        file.write_bytes(drained)
-    return state, drained
+    for file, content in zip(_files(target), drains, strict=True):
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_bytes(content)
+    return state, drains
 
 
-def _number(drained: bytes | None) -> int:
-    """The drain's number as the script reads it: 0 where there is none."""
-    first = (drained or b"").split(b"\n")[0]
+def _number(content: bytes | None) -> int:
+    """A drain's number as the script reads it: 0 where there is none."""
+    first = (content or b"").split(b"\n")[0]
     return int(first) if _EPOCH.fullmatch(first) else 0
 
 
 def expected(
-    state: State, drained: bytes | None, command: str, epoch: int, right: bool, more: tuple[str, ...], stdin: bytes
-) -> tuple[State, bytes | None, list[str]]:
+    state: State, drains: Drains, command: str, epoch: int, right: bool, more: tuple[str, ...], stdin: bytes
+) -> tuple[State, Drains, list[str]]:
     """How the frontend must stand afterwards, and what it must say."""
     if command == "drain":
-        if epoch < state.fence:
-            return state, drained, ["REFUSED fenced"]
-        return state, f"{more[0]}\n".encode() if int(more[0]) > _number(drained) else drained, ["OK"]
+        left, lines = (drains, ["REFUSED fenced"]) if epoch < state.fence else _drained(drains, more[0])
+        return state, left, lines
     if command == "readmit":
-        if (epoch, right) != (state.current, True):
-            return state, drained, ["REFUSED current"]
-        refused = _number(drained) > int(more[0])
-        return state, drained if refused else None, ["REFUSED drained" if refused else "OK"]
+        served = (epoch, right) == (state.current, True)
+        left, lines = _readmitted(drains, more[0]) if served else (drains, ["REFUSED current"])
+        return state, left, lines
     if command == "prune":
         after, lines = _pruned(state, epoch, more)
-        return after, drained, lines
+        return after, drains, lines
     known = state if right else replace(state, staged=state.staged - {epoch})
     if command == "discard" and not right:
-        return state, drained, ["OK"]
+        return state, drains, ["OK"]
     after, lines = MODEL[command](known, epoch)
     if not right:
         after = replace(after, staged=state.staged)
     if lines[0].startswith("ARMED") and not stdin.replace(b"\0", b"").startswith(
         f"GO {activation_name(epoch)}\n".encode()
     ):
-        return state.raised(epoch), drained, [lines[0], "STOODDOWN", "OK"]
-    return after, drained, lines
+        return state.raised(epoch), drains, [lines[0], "STOODDOWN", "OK"]
+    return after, drains, lines
+
+
+def _drained(drains: Drains, number: str) -> tuple[Drains, list[str]]:
+    """No number below that of the mark, and none up to the last that was ended here."""
+    mark, ended = drains
+    if int(number) < _number(mark) or int(number) <= _number(ended):
+        return drains, ["REFUSED drained"]
+    return (f"{number}\n".encode() if int(number) > _number(mark) else mark, ended), ["OK"]
+
+
+def _readmitted(drains: Drains, number: str) -> tuple[Drains, list[str]]:
+    """The mark goes, and its number is kept as the last that was ended; not where a later one came, or has ended."""
+    mark, ended = drains
+    if int(number) < max(_number(mark), _number(ended)):
+        return drains, ["REFUSED drained"]
+    return (None, f"{number}\n".encode() if int(number) > _number(ended) else ended), ["OK"]
 
 
 def _pruned(state: State, epoch: int, more: tuple[str, ...]) -> tuple[State, list[str]]:

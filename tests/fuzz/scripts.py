@@ -54,7 +54,8 @@ class Scripts(Target[T]):
 
     def standing(self) -> object:
         """All of the tree that a rule speaks of."""
-        return self.ground.frontend.standing(), _text(self.ground.root / "state/drained")
+        state = self.ground.root / "state"
+        return self.ground.frontend.standing(), _text(state / "drained"), _text(state / "readmitted")
 
 
 def _text(path: Path) -> str | None:
