@@ -57,15 +57,13 @@ class Workshop:
         jobs = partial(self.job, number)
         return SshFleet(number, jobs, self.steps, lockstep.ledger, lockstep.dispatch, lockstep.leases)
 
-    def of_drain(
-        self, fleet: Fleet, drain: Drain
-    ) -> tuple[Frontend, ActivationName, int, Callable[[Frontend], Session]]:
+    def of_drain(self, fleet: Fleet, drain: Drain) -> tuple[Frontend, ActivationName, int, Callable[[], Session]]:
         """What it takes to drain: the frontend, the epoch, the drain's number and the way to it."""
         frontend = fleet.frontend(drain.frontend)
         if frontend is None:
             raise UsageError(f"{fleet.key} has no frontend {drain.frontend}")
         # Deployments have positive numbers.
-        return frontend, drain.name, drain.number, partial(self.connections.session, -drain.number)
+        return frontend, drain.name, drain.number, partial(self.connections.session, -drain.number, frontend)
 
     def _prepare(self, number: int) -> Prepared:
         return prepared(self.lockstep.ledger, self.lockstep.artifacts, number, self.lockstep.clock())

@@ -164,14 +164,14 @@ class SshFleet:
             reason,
             remaining=job.deployment.plan.frontends,
         )
-        by = take_out(fleet, frontend, drain.name, drain.number, lambda _: self._steps.session(job))
+        by = take_out(fleet, frontend, drain.name, drain.number, partial(self._steps.session, job))
         self._ledger.confirm_drain(drain.number, by)
         return {"drain": drain.number, "by": by}
 
     def _readmit(self, job: Job) -> Detail:
         drain = job.deployment.plan.readmits[job.frontend.name]
         name = job.deployment.name
-        return {"by": let_in(job.fleet, job.frontend, name, drain, lambda _: self._steps.session(job))}
+        return {"by": let_in(job.fleet, job.frontend, name, drain, partial(self._steps.session, job))}
 
     # ── by other workers ──
 

@@ -23,7 +23,8 @@ log = structlog.get_logger()
 #: How long a load balancer's health checks have to find a readmitted frontend well, in seconds.
 UP_SECONDS = 30.0
 
-OpenSession = Callable[[Frontend], Session]
+#: Opens the way to the frontend that is meant.
+OpenSession = Callable[[], Session]
 
 
 def take_out(fleet: Fleet, frontend: Frontend, name: ActivationName, drain: int, session: OpenSession) -> str:
@@ -53,7 +54,7 @@ def take_out(fleet: Fleet, frontend: Frontend, name: ActivationName, drain: int,
 
 def let_in(fleet: Fleet, frontend: Frontend, name: ActivationName, drain: int, session: OpenSession) -> str:
     """Let it back into rotation, while it serves `name` and is in no later drain; returns who uses it again."""
-    session(frontend).ask(Readmit(frontend.root, name, drain), limit=SHORT_SECONDS)
+    session().ask(Readmit(frontend.root, name, drain), limit=SHORT_SECONDS)
     if fleet.load_balancer is None:
         with Served(fleet, frontend) as served:
             if served.drained():
@@ -92,4 +93,4 @@ def use_again(fleet: Fleet, frontend: str) -> None:
 
 
 def _mark(frontend: Frontend, name: ActivationName, drain: int, session: OpenSession) -> None:
-    session(frontend).ask(Drain(frontend.root, name, drain), limit=SHORT_SECONDS)
+    session().ask(Drain(frontend.root, name, drain), limit=SHORT_SECONDS)

@@ -306,13 +306,11 @@ class Coordination:
         """An operator took some out: nobody waits for them any more."""
         if frontends.isdisjoint(self._frontends):
             return []
-        for name in frontends & self._leaving.keys():
-            del self._leaving[name]
-            if not self._leaving:
-                self._leave(frontends)
-                return self._concluded(self._agreed())
+        drains = bool(self._leaving)
+        for name in frontends:
+            self._leaving.pop(name, None)
         self._leave(frontends)
-        if self._leaving:
+        if drains:
             return self._drains_end()
         return self._step_ends() if self._waits and len(self._answers) == len(self._asked) else []
 

@@ -58,8 +58,8 @@ class Deploying:
             )
         readmits = {name: self._to_readmit(fleet, name, actor) for name in dict.fromkeys(frontends)}
         placements = present.plan.placements
-        plan = self._whole(fleet, Kind.READMIT, {}, placements, Schedule(), actor, tuple(readmits))
-        return self._start(replace(plan, readmits=readmits, after=after))
+        plan = self._whole(fleet, Kind.READMIT, {}, placements, Schedule(), actor, tuple(readmits), after)
+        return self._start(replace(plan, readmits=readmits))
 
     def _to_readmit(self, fleet: Fleet, name: str, actor: str) -> int:
         """The drain that is to end. A new frontend gets one first, so that it is let in by the same way."""
@@ -85,7 +85,7 @@ class Deploying:
                 placements.setdefault(placement.app, _moved(placement, mounted[placement.app]))
         everybody = self._in_rotation(fleet)
         served = tuple(sorted(placements.values()))
-        return replace(self._whole(fleet, Kind.DEPLOY, changes, served, schedule, actor, everybody), after=after)
+        return self._whole(fleet, Kind.DEPLOY, changes, served, schedule, actor, everybody, after)
 
     def plan_rollback(self, fleet: Fleet, epoch: int | None, schedule: Schedule, actor: str) -> Plan:
         """What a rollback would be. Changes nothing. `UsageError` where there is nothing to go back to."""
@@ -105,7 +105,7 @@ class Deploying:
         placements = tuple(sorted(_moved(p, mounted[p.app]) for p in target.plan.placements if p.app in mounted))
         changes = {p.app: p.version for p in placements}
         everybody = self._in_rotation(fleet)
-        return replace(self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, everybody), after=after)
+        return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, everybody, after)
 
     def proceed(self, number: int) -> Deployment:
         """Let a held deployment go on, or carry on one whose outcome is open. `ConflictError` where it has ended."""
@@ -197,6 +197,7 @@ class Deploying:
         schedule: Schedule,
         actor: str,
         frontends: tuple[str, ...],
+        after: int,
     ) -> Plan:
         """The plan, after a look at its layout: what can't lie on a frontend is refused before anything is sent."""
         if not placements:
@@ -216,6 +217,7 @@ class Deploying:
             hold=hold,
             due_at=schedule.due_at,
             expires_at=begins + timedelta(hours=fleet.policy.hold_hours) if hold else None,
+            after=after,
         )
 
 

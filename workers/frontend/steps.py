@@ -6,6 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, BinaryIO
 
 from orchestrator.domain.activation import NOTHING, ActivationName
@@ -146,7 +147,7 @@ class Steps:
     def _take_out(self, job: Job) -> None:
         """It is out of rotation before it is changed, whatever it was when it was drained."""
         drain = job.deployment.plan.readmits[job.frontend.name]
-        take_out(job.fleet, job.frontend, job.deployment.name, drain, lambda _: self.session(job))
+        take_out(job.fleet, job.frontend, job.deployment.name, drain, partial(self.session, job))
 
     def _bring(self, job: Job, session: Session, held: Held, probed: Probed) -> tuple[int, int]:
         """Objects and bytes that were sent."""
