@@ -13,19 +13,18 @@ from orchestrator.domain.deployment import Decision, Outcome, Step
 from orchestrator.domain.verdict import Verdict
 from tests.protocol.endings import well_ended
 from tests.protocol.simulation.explorer import explore
-from tests.protocol.simulation.frontend import Answer, SimulatedFrontend
+from tests.protocol.simulation.frontend import SimulatedFrontend
 from tests.protocol.simulation.laws import ViolationError
 from tests.protocol.simulation.ledger import MemoryLedger
+from tests.protocol.simulation.mutants import (
+    UNANIMOUS,
+    ActivatesBelowTheFence,
+    CommitsWithoutAllArmed,
+    KeepsTheRightToFlip,
+    WritesWithoutComparing,
+)
 from tests.protocol.simulation.scenario import Scenario, What
 from tests.protocol.simulation.world import World
-
-UNANIMOUS = Verdict(())
-
-
-class CommitsWithoutAllArmed(Coordination):
-    def _verdict(self, step: Step) -> Verdict:
-        some = any(answer.outcome is Outcome.ACCEPTED for answer in self._answers.values())
-        return UNANIMOUS if step is Step.ARM and some else super()._verdict(step)
 
 
 class SaysTheWordBeforeTheDecision(Coordination):
@@ -69,12 +68,6 @@ class RestsWithoutAWord(Coordination):
         return [Rest() if isinstance(effect, Rest) else effect for effect in super().on(event)]
 
 
-class WritesWithoutComparing(MemoryLedger):
-    def _allows(self, compared: bool) -> bool:
-        del compared
-        return True
-
-
 class ArmsBelowTheFence(SimulatedFrontend):
     def _above_fence(self, name: ActivationName) -> bool:
         del name
@@ -83,17 +76,6 @@ class ArmsBelowTheFence(SimulatedFrontend):
     def _raise_fence(self, epoch: int) -> None:
         super()._raise_fence(epoch)
         self.fence = epoch
-
-
-class ActivatesBelowTheFence(SimulatedFrontend):
-    def activate(self, name: ActivationName) -> Answer:
-        self._raise_fence(name.epoch)
-        return self._flip(name)
-
-
-class KeepsTheRightToFlip(SimulatedFrontend):
-    def _raise_fence(self, epoch: int) -> None:
-        self.fence = max(self.fence, epoch)
 
 
 class StaysArmedWhenTheConversationEnds(SimulatedFrontend):

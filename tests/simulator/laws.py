@@ -9,25 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.activation import NOTHING, ActivationName
-from orchestrator.domain.deployment import UNDECIDED, Decision, Deployment, State
-from tests.protocol.simulation.laws import ViolationError
+from orchestrator.domain.deployment import Decision, Deployment, State
+from tests.protocol.simulation.laws import ViolationError, expect, judge_decision
 from tests.simulator.fleet import MARKED
 from tests.simulator.frontend import Frontend
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
-
-_STATES = {
-    None: UNDECIDED,
-    Decision.COMMIT: frozenset({State.ACTIVATING, State.FINISHING, State.DONE}),
-    Decision.ABORT: frozenset({State.ABORTING, State.ABORTED}),
-}
-
-
-def expect(holds: bool, what: str) -> None:
-    """`ViolationError` where it does not hold."""
-    if not holds:
-        raise ViolationError(what)
 
 
 class Judge:
@@ -76,11 +64,7 @@ class Judge:
         self._committed = [row.name for row in rows]
 
     def _judge_row(self, old: Deployment | None, row: Deployment) -> None:
-        if old is not None and old.decision is not None:
-            expect(row.decision is old.decision, f"decided twice: {old.decision}, then {row.decision} (G5)")
-        if old is not None and old.state.ended:
-            expect(row.state is old.state, f"ended as {old.state}, then moved to {row.state} (G5)")
-        expect(row.state in _STATES[row.decision], f"state {row.state} with decision {row.decision} (G5)")
+        judge_decision(old, row)
         if row.decision is Decision.COMMIT and (old is None or old.decision is None):
             self._judge_commit(row)
         if row.state is State.DONE and (old is None or old.state is not State.DONE):

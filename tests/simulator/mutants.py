@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.coordination import Coordination
-from orchestrator.domain.deployment import Outcome, Step
 from orchestrator.domain.rotation import Drain
-from orchestrator.domain.verdict import Verdict
-from tests.protocol.simulation.frontend import Answer
+from tests.protocol.simulation import mutants
 from tests.simulator.chance import Run, run
 from tests.simulator.frontend import Frontend
 from tests.simulator.releases import SimulatedLedger
@@ -21,27 +18,16 @@ from workers.frontend.commands import Probed
 from workers.frontend.job import Job
 
 
-class ActivatesAnyEpoch(Frontend):
-    def activate(self, name: ActivationName) -> Answer:
-        self._raise_fence(name.epoch)
-        return self._flip(name)
+class ActivatesAnyEpoch(mutants.ActivatesBelowTheFence, Frontend):
+    pass
 
 
-class KeepsTheRightToFlip(Frontend):
-    def _raise_fence(self, epoch: int) -> None:
-        self.fence = max(self.fence, epoch)
+class KeepsTheRightToFlip(mutants.KeepsTheRightToFlip, Frontend):
+    pass
 
 
-class WritesWithoutComparing(SimulatedLedger):
-    def _allows(self, compared: bool) -> bool:
-        del compared
-        return True
-
-
-class CommitsWithoutAllArmed(Coordination):
-    def _verdict(self, step: Step) -> Verdict:
-        some = any(answer.outcome is Outcome.ACCEPTED for answer in self._answers.values())
-        return Verdict(()) if step is Step.ARM and some else super()._verdict(step)
+class WritesWithoutComparing(mutants.WritesWithoutComparing, SimulatedLedger):
+    pass
 
 
 class PrunesAhead(Frontend):
@@ -72,19 +58,8 @@ class EndsAnyDrain(Frontend):
 
 
 class DrainsTheLast(SimulatedLedger):
-    def add_drain(
-        self,
-        fleet: str,
-        frontend: str,
-        snapshot: Mapping[str, Any],
-        actor: str,
-        reason: str,
-        *,
-        remaining: Collection[str] | None = None,
-        anew: bool = False,
-    ) -> Drain:
-        del remaining
-        return super().add_drain(fleet, frontend, snapshot, actor, reason, anew=anew)
+    def add_drain(self, *words: Any, **options: Any) -> Drain:
+        return super().add_drain(*words, **{**options, "remaining": None})
 
 
 @dataclass(frozen=True)
@@ -112,7 +87,7 @@ MUTANTS = {
     "the epoch check when activating": Mutant(Rules(frontend=ActivatesAnyEpoch), "went back", ZOMBIES, late=True),
     "the epoch check of the word": Mutant(Rules(frontend=KeepsTheRightToFlip), "went back", ZOMBIES, late=True),
     "compare-and-set": Mutant(Rules(ledger=WritesWithoutComparing), "G5"),
-    "all armed before the commit": Mutant(Rules(machine=CommitsWithoutAllArmed), "had not armed"),
+    "all armed before the commit": Mutant(Rules(machine=mutants.CommitsWithoutAllArmed), "had not armed"),
     "never prune ahead": Mutant(PrunesWhatIsNotKept(), "does not hold .* whole", ZOMBIES, late=True),
     "pins are served ahead of the flip": Mutant(Rules(frontend=ServesNoPinAhead), "a client went back"),
     "a drain is ended by its own number": Mutant(

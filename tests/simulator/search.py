@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator.ports import lead_of
 from orchestrator.services.deployments import Deploying, Schedule
-from tests.protocol.simulation.laws import ViolationError
-from tests.simulator.laws import expect
+from tests.protocol.simulation.laws import ViolationError, expect
 from tests.simulator.releases import APP, VERSIONS
 from tests.simulator.rules import Rules
 from tests.simulator.world import Option, Size, What, World

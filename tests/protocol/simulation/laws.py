@@ -59,49 +59,51 @@ def judge(
         old = before.rows.get(name)
         if old is row:
             continue
-        _judge_decision(old, row)
+        judge_decision(old, row)
         mine = [frontends[of] for of in row.plan.frontends]
         if row.decision is Decision.COMMIT and (old is None or old.decision is None):
             _judge_commit(row, mine)
         if row.state is State.DONE and (old is None or old.state is not State.DONE):
             _judge_done(row, mine)
     for name in words:
-        _expect(now.rows[name].decision is Decision.COMMIT, f"a word for {name} is on its way without a commit")
+        expect(now.rows[name].decision is Decision.COMMIT, f"a word for {name} is on its way without a commit")
     return now
 
 
-def _expect(holds: bool, what: str) -> None:
+def expect(holds: bool, what: str) -> None:
+    """`ViolationError` where it does not hold."""
     if not holds:
         raise ViolationError(what)
 
 
 def _judge_frontend(before: Observation, now: Observation, frontend: SimulatedFrontend) -> None:
     name, old = frontend.name, before.currents[frontend.name]
-    _expect(frontend.fence >= before.fences[name], f"{name}: the fence fell to {frontend.fence}")
-    _expect(frontend.fence >= frontend.current.epoch, f"{name}: the fence is below what is served")
+    expect(frontend.fence >= before.fences[name], f"{name}: the fence fell to {frontend.fence}")
+    expect(frontend.fence >= frontend.current.epoch, f"{name}: the fence is below what is served")
     if frontend.current == old:
         return
-    _expect(frontend.current.epoch > old.epoch, f"{name}: went back from {old} to {frontend.current} (G2)")
+    expect(frontend.current.epoch > old.epoch, f"{name}: went back from {old} to {frontend.current} (G2)")
     row = now.rows[frontend.current]
-    _expect(row.decision is Decision.COMMIT, f"{name}: flipped, and the ledger says {row.decision} (G3, G5)")
+    expect(row.decision is Decision.COMMIT, f"{name}: flipped, and the ledger says {row.decision} (G3, G5)")
 
 
-def _judge_decision(old: Deployment | None, row: Deployment) -> None:
+def judge_decision(old: Deployment | None, row: Deployment) -> None:
+    """A row against what it was: decided once, ended for ever, its state that of its decision."""
     if old is not None and old.decision is not None:
-        _expect(row.decision is old.decision, f"decided twice: {old.decision}, then {row.decision} (G5)")
+        expect(row.decision is old.decision, f"decided twice: {old.decision}, then {row.decision} (G5)")
     if old is not None and old.state.ended:
-        _expect(row.state is old.state, f"ended as {old.state}, then moved to {row.state}")
-    _expect(row.state in _STATES[row.decision], f"state {row.state} with decision {row.decision}")
+        expect(row.state is old.state, f"ended as {old.state}, then moved to {row.state} (G5)")
+    expect(row.state in _STATES[row.decision], f"state {row.state} with decision {row.decision} (G5)")
 
 
 def _judge_commit(row: Deployment, frontends: list[SimulatedFrontend]) -> None:
-    _expect(bool(frontends), "committed, and nobody agreed")
+    expect(bool(frontends), "committed, and nobody agreed")
     for frontend in frontends:
-        _expect(frontend.fence >= row.epoch, f"committed, and {frontend.name} had not armed")
-        _expect(frontend.whole(row.name), f"committed, and {frontend.name} does not hold the release whole (G1)")
+        expect(frontend.fence >= row.epoch, f"committed, and {frontend.name} had not armed")
+        expect(frontend.whole(row.name), f"committed, and {frontend.name} does not hold the release whole (G1)")
 
 
 def _judge_done(row: Deployment, frontends: list[SimulatedFrontend]) -> None:
-    _expect(bool(frontends), "done, and nobody serves it")
+    expect(bool(frontends), "done, and nobody serves it")
     for frontend in frontends:
-        _expect(frontend.current == row.name, f"done, and {frontend.name} serves {frontend.current} (G3)")
+        expect(frontend.current == row.name, f"done, and {frontend.name} serves {frontend.current} (G3)")
