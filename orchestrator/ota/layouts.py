@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from orchestrator.domain.activation import Activation, Placement
+from orchestrator.domain.described import Described
 from orchestrator.domain.errors import ReleaseError
 from orchestrator.domain.layout import Layout, Tree
-from orchestrator.domain.release import Manifest
+from orchestrator.domain.release import File
 from orchestrator.ota.documents import activation_document, documents
 
 
@@ -17,8 +18,8 @@ def release_path(placement: Placement) -> str:
     return f"releases/{placement.app}/{placement.digest}"
 
 
-def layout(activation: Activation, manifests: Mapping[str, Manifest]) -> Layout:
-    """The layout of `activation`; `manifests` maps each placement's digest to its manifest.
+def layout(activation: Activation, releases: Mapping[str, Described]) -> Layout:
+    """The layout of `activation`; `releases` maps each placement's digest to its release.
 
     Raises:
         ReleaseError: two files of different content share an OTA hash, so that look-up by it can't serve both.
@@ -36,21 +37,22 @@ def layout(activation: Activation, manifests: Mapping[str, Manifest]) -> Layout:
 
     add_file("-/activation.json", activation_document(activation))
     for placement in activation.placements:
-        manifest = manifests[placement.digest]
-        made = documents(placement, manifest)
+        manifest = releases[placement.digest].manifest
+        made = documents(placement, releases[placement.digest])
         for name, content in made.files().items():
             add_file(f"-/{placement.segment}/{name}", content)
         _look_up(by_hash, made.token, files[f"-/{placement.segment}/moduleinfo.json"], placement.app)
         for file in manifest:
             _look_up(by_hash, file.ota, file.sha256, f"{placement.app}: {file.path}")
         links.update(_links(placement, manifest))
-    releases = tuple(
-        Tree(release_path(p), {f.path: f.sha256 for f in manifests[p.digest]}, {}) for p in activation.placements
+    trees = tuple(
+        Tree(release_path(p), {f.path: f.sha256 for f in releases[p.digest].manifest}, {})
+        for p in activation.placements
     )
-    return Layout(Tree(f"activations/{activation.name}", files, links), releases, by_hash, generated)
+    return Layout(Tree(f"activations/{activation.name}", files, links), trees, by_hash, generated)
 
 
-def _links(placement: Placement, manifest: Manifest) -> dict[str, str]:
+def _links(placement: Placement, manifest: Iterable[File]) -> dict[str, str]:
     target = f"../../{release_path(placement)}"
     if placement.mount != "/":
         return {placement.segment: target}

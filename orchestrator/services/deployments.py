@@ -14,6 +14,7 @@ from orchestrator.domain.errors import ConflictError, LockstepError, Problem, Us
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Clock, Deployments, Dispatch, Ledger
 from orchestrator.services.coordinator import found
+from orchestrator.services.releases import described
 from orchestrator.services.rotation import known_frontend, present_rotation
 
 
@@ -202,8 +203,8 @@ class Deploying:
         """The plan, after a look at its layout: what can't lie on a frontend is refused before anything is sent."""
         if not placements:
             raise UsageError(f"nothing would be served by {fleet.key}", expected="at least one app of the fleet")
-        manifests = {p.digest: self.artifacts.manifest(p.digest) for p in placements}
-        layout(Activation.of(ActivationName(1, "0" * 16), placements), manifests)
+        releases = {p.digest: described(self.artifacts, p.digest) for p in placements}
+        layout(Activation.of(ActivationName(1, "0" * 16), placements), releases)
         hold = schedule.hold or schedule.due_at is not None
         begins = schedule.due_at or self.clock()
         return Plan(

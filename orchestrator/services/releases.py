@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from inventory.names import is_app
 from orchestrator.domain.contents import LIMITS, Contents, Entry, Limits, Plain
+from orchestrator.domain.declaration import MOST_BYTES
+from orchestrator.domain.described import Described
 from orchestrator.domain.difference import Difference, difference
 from orchestrator.domain.errors import ConflictError, UsageError
-from orchestrator.domain.release import VERSION, Content, Hasher, Manifest
+from orchestrator.domain.release import VERSION, Content, File, Hasher, Manifest
 from orchestrator.ports import Artifacts, Clock, ReleaseRecord, Releases
 
 #: Told again and again how many files, and how many bytes of them, have been read so far.
@@ -109,6 +111,16 @@ class Releasing:
             name.app, name.version, manifest.digest, len(manifest), manifest.size, self.clock()
         )
         return Built(record, there is None, len(missing), sum(missing.values()))
+
+
+def described(artifacts: Artifacts, digest: str) -> Described:
+    """A stored release as it describes itself. `ReleaseError` where a declaration of it can't be read."""
+
+    def read(file: File) -> bytes:
+        with artifacts.open(file.sha256) as content:
+            return content.read(MOST_BYTES + 1)
+
+    return Described.of(artifacts.manifest(digest), read)
 
 
 def _check_name(name: ReleaseName) -> None:

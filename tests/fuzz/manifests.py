@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from orchestrator.domain.activation import Activation, ActivationName, Placement
+from orchestrator.domain.described import Described
 from orchestrator.domain.difference import difference
 from orchestrator.domain.errors import ReleaseError
 from orchestrator.domain.release import File, Manifest, ota_hash
@@ -120,7 +121,7 @@ class Manifests(Target[bytes]):
 
 def check_paths_inside(manifest: Manifest) -> None:
     """Each file stays below its release, whoever resolves its path, and in nobody's way."""
-    paths = {file.path for file in manifest}
+    paths = {file.path for file in manifest if file.size}
     assert len({one.casefold() for one in paths}) == len(manifest.files) > 0
     for one in paths:
         assert posixpath.normpath(f"/r/{one}") == f"/r/{one}"
@@ -135,7 +136,7 @@ def check_paths_inside(manifest: Manifest) -> None:
 def check_sent(manifest: Manifest, mount: str) -> None:
     """What a frontend is sent stays in its places, and clients read the documents back as they were meant."""
     placement = Placement("ToDo", mount, "1", manifest.digest)
-    sent = layout(Activation.of(ActivationName(1, "a" * 16), [placement]), {manifest.digest: manifest})
+    sent = layout(Activation.of(ActivationName(1, "a" * 16), [placement]), {manifest.digest: Described(manifest)})
     for tree in (sent.activation, *sent.releases):
         assert len(tree.listing()) == len(tree.files) + len(tree.links)
         tree.digest()
@@ -145,5 +146,5 @@ def check_sent(manifest: Manifest, mount: str) -> None:
     for entry, target in sent.activation.links.items():
         end = posixpath.normpath(f"/root/activations/1/{entry}/../{target}")
         assert end.startswith(f"/root/releases/ToDo/{manifest.digest}")
-    read = read_manifest(documents(placement, manifest).info, mount)
-    assert read.files == {url_path(mount + file.path): file.ota for file in manifest}
+    read = read_manifest(documents(placement, Described(manifest)).info, mount)
+    assert read.files == {url_path(mount + file.path): file.ota for file in manifest if file.size}

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from inventory.model import Fleet, Frontend
 from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import Deployment, Kind
+from orchestrator.domain.described import Described
 from orchestrator.domain.layout import Layout
 from orchestrator.domain.release import Manifest
 from orchestrator.domain.retention import retained
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Deployments
 from orchestrator.services.coordinator import found
+from orchestrator.services.releases import described
 from workers.frontend.commands import Probed
 
 
@@ -32,8 +34,8 @@ class Prepared:
     """What is the same for all frontends of a deployment.
 
     `own` is the deployment's activation; `earlier` are those that a readmitted frontend must hold as well, oldest
-    first. `kept` are the earlier activations that stay, `served` all that were ever committed before. Manifests by
-    digest; `previous` by app, as committed before. `sizes` are those of all files, in bytes, by SHA-256.
+    first. `kept` are the earlier activations that stay, `served` all that were ever committed before. Releases by
+    digest; the manifests `previous` by app, as committed before. `sizes` are those of all files, in bytes, by SHA-256.
     """
 
     deployment: Deployment
@@ -42,7 +44,7 @@ class Prepared:
     earlier: tuple[Held, ...]
     kept: frozenset[ActivationName]
     served: frozenset[ActivationName]
-    manifests: Mapping[str, Manifest]
+    releases: Mapping[str, Described]
     previous: Mapping[str, Manifest]
     sizes: Mapping[str, int]
 
@@ -54,7 +56,7 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
     before = ledger.committed(fleet.key, before=deployment.epoch)
     age = timedelta(hours=fleet.policy.keep_hours)
     kept = retained([deployment, *before], fleet.policy.keep, age, now)[1:]
-    read = lru_cache(maxsize=None)(artifacts.manifest)
+    read = lru_cache(maxsize=None)(partial(described, artifacts))
 
     def held(row: Deployment) -> Held:
         return Held(row.name, layout(row.activation, {p.digest: read(p.digest) for p in row.plan.placements}))
@@ -69,14 +71,14 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
         earlier,
         kept=frozenset(row.name for row in kept),
         served=frozenset(row.name for row in before),
-        manifests={p.digest: read(p.digest) for p in deployment.plan.placements},
+        releases={p.digest: read(p.digest) for p in deployment.plan.placements},
         sizes={
             file.sha256: file.size
             for row in (deployment, *kept)
             for p in row.plan.placements
-            for file in read(p.digest)
+            for file in read(p.digest).manifest
         },
-        previous={p.app: read(p.digest) for p in (before[0].plan.placements if before else ())},
+        previous={p.app: read(p.digest).manifest for p in (before[0].plan.placements if before else ())},
     )
 
 

@@ -17,6 +17,7 @@ import httpx
 
 from inventory.model import Fleet, Frontend
 from orchestrator.domain.activation import Activation, ActivationName, Placement
+from orchestrator.domain.described import Described
 from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.release import Manifest
 from orchestrator.ota.documents import ENTRY, activation_document, documents, url_path
@@ -40,7 +41,7 @@ class Expected:
 
 def expectations(
     activation: Activation,
-    manifests: Mapping[str, Manifest],
+    releases: Mapping[str, Described],
     previous: Mapping[str, Manifest],
     sample: int | None,
     seed: str,
@@ -51,8 +52,9 @@ def expectations(
     a fleet is asked for others.
     """
     for placement in activation.placements:
-        manifest = manifests[placement.digest]
-        made = documents(placement, manifest)
+        release = releases[placement.digest]
+        manifest = release.manifest
+        made = documents(placement, release)
         services = f"{placement.mount}moduleservices/"
         for url, content, pinned in (
             (f"{services}moduleversioninfo", made.version, True),

@@ -111,7 +111,7 @@ class Steps:
             # Where a digest differs, the fleet's verdict says so; asking for files would only repeat it.
             if all(digests[p.app] == p.digest for p in activation.placements):
                 served.check_activation(activation, name)
-                for _, expected in expectations(activation, prepared.manifests, prepared.previous, sample, seed):
+                for _, expected in expectations(activation, prepared.releases, prepared.previous, sample, seed):
                     served.check(expected, name)
                     files += 1
             requests = served.requests

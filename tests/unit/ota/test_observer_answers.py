@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.domain.activation import ActivationName, Placement
+from orchestrator.domain.described import Described
 from orchestrator.domain.release import File, Manifest, ota_hash
 from orchestrator.ota.answers import Answer, MalformedError, ServedManifest, read_manifest, read_name, read_version
 from orchestrator.ota.documents import documents
@@ -44,7 +45,7 @@ def test_a_manifest_is_read() -> None:
 @pytest.mark.parametrize("mount", ["/ToDo/", "/"])
 def test_the_documents_that_lockstep_makes_are_read(mount: str) -> None:
     files = [File(path, 1, "0" * 64, HASH) for path in ("index.html", "50%/a?b.js", "ü/é.css")]
-    made = documents(Placement("ToDo", mount, "1", "1" * 64), Manifest.of(files))
+    made = documents(Placement("ToDo", mount, "1", "1" * 64), Described(Manifest.of(files)))
     manifest = read_manifest(made.info, mount)
     assert manifest.token == made.token == read_version(made.version)
     assert len(manifest.files) == 3

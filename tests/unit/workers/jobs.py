@@ -41,7 +41,7 @@ def job_of(
         tuple(map(held, earlier)),
         kept=frozenset(map(named, kept)),
         served=frozenset(map(named, served)),
-        manifests={},
+        releases={},
         previous={},
         sizes={},
     )
