@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from orchestrator.cli import deployments, frontend, history, inventory, lab, observe, release, rotation, standalone
+from orchestrator.cli import deployments, frontend, history, inventory, lab, observe, ota, release, rotation, standalone
 from orchestrator.cli.output import exit_code, print_error
 from orchestrator.domain.errors import LockstepError
 
@@ -33,6 +33,7 @@ app.add_typer(release.app, name="release", help="Build releases and look at them
 app.add_typer(inventory.app, name="inventory", help="Environments, fleets, frontends and apps.")
 app.add_typer(frontend.app, name="frontend", help="What a frontend needs.")
 app.command("observe")(observe.observe)
+app.add_typer(ota.app, name="ota", help="Over-the-air updates in the field.")
 app.command("standalone")(standalone.standalone)
 app.add_typer(lab.app, name="lab", help="A real fleet on this machine, to try things out.")
 
