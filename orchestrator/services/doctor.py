@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from urllib.parse import unquote
 
 from inventory.model import Fleet, Frontend
 from orchestrator.domain.deployment import Decision, Deployment
@@ -22,7 +23,7 @@ from orchestrator.ota.doctor.examination import examine
 from orchestrator.ota.doctor.findings import Finding, listed
 from orchestrator.ota.doctor.look import Errand, Look, Unseen
 from orchestrator.ota.doctor.observations import Asked, Observations, Open, Seat, Standing, Visit
-from orchestrator.ota.doctor.questions import Question, of_documents, of_files
+from orchestrator.ota.doctor.questions import Kind, Question, of_documents, of_files
 from orchestrator.ota.target import Target
 from orchestrator.ports import Artifacts, Clock, Ledger, Looks
 from orchestrator.services.charts import chart
@@ -220,7 +221,7 @@ def examine_address(target: Target, scope: Scope, clock: Clock, say: Say) -> Exa
     def choose(manifest: ServedManifest) -> list[str]:
         paths = sorted(manifest.files)
         if wanted is not None:
-            below = {path[len(target.mount) :]: path for path in paths}
+            below = {unquote(path[len(target.mount) :]): path for path in paths}
             found = files.resolve(wanted, target.mount, below)
             asked.append(_asked(wanted, found, below, {} if not found else {"": manifest.files[below[found]]}))
             return [below[found]] if found else []
@@ -229,7 +230,7 @@ def examine_address(target: Target, scope: Scope, clock: Clock, say: Say) -> Exa
     say(f"asking {target.base_url}")
     visit, manifest = asyncio.run(ask_alone(Address("", target.base_url), target, stamp(clock), choose))
     seen = Observations(visit, asked=asked[0] if asked else None)
-    checked = len({question.path for question, _ in visit.answered if question.path})
+    checked = sum(question.kind is Kind.BY_HASH for question, _ in visit.answered)
     return Examination(seen, examine(seen), checked, 0 if manifest is None else len(manifest.files))
 
 

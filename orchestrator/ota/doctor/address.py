@@ -57,10 +57,12 @@ class Address:
         if stale:
             yield self._stale_cache(stale)
         fresh = [each for each in compared if each not in stale]
-        yield from self._kept(fresh)
+        kept = [each for each in fresh if self._was_kept(each)]
+        yield from self._kept(kept)
         yield from self._failing(fresh)
         yield from self._changed(fresh)
-        yield from self._headers(fresh)
+        # What a cache kept from another request has the headers of that one.
+        yield from self._headers([each for each in fresh if each not in kept])
 
     def _compared(self, question: Question, reply: Reply) -> Compared:
         others = (seat.visit.reply(question) for seat in self.seen.led_to)
@@ -146,13 +148,17 @@ class Address:
             remedy=PURGE,
         )
 
-    def _kept(self, fresh: list[Compared]) -> Iterator[Finding]:
-        kept = [each for each in fresh if each.reply.kept and each.question.kind.navigation]
+    def _was_kept(self, each: Compared) -> bool:
+        """Whether a cache says that it kept what it may not: a part by its path may be kept, but must be asked for."""
+        kind = each.question.kind
+        return each.reply.kept and (kind.navigation or (kind is Kind.BY_PATH and self._other_control(each)))
+
+    def _kept(self, kept: list[Compared]) -> Iterator[Finding]:
         if kept:
             yield self._wrong(
                 Code.KEPT_ANSWER,
                 f"a cache before the fleet keeps what must be asked for each time ({_names(kept)})",
-                expected="every version check and every page from a frontend",
+                expected="every version check, page and part by its plain path from a frontend",
                 found=kept[0].reply.evidence,
                 remedy=PURGE,
             )

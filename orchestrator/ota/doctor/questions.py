@@ -57,9 +57,9 @@ class Wanted:
         return self.sha256 in (None, sha256) and self.ota in (None, ota)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """One request: what it asks for, its path and query, and the file of the release ("" for a document).
+    """One request, the same object for all addresses: what it asks for, its path and query, and the file of the release ("" for a document).
 
     `tree` and `below` say where that lies on a frontend's disk.
     """
