@@ -138,7 +138,8 @@ class Plan:
 
     `fleet` is the key ``environment/fleet``; `frontends` are the names in rotation; `snapshot` is the fleet as the
     inventory gave it, so that a worker needs no inventory of its own and a later edit changes nothing. `readmits`
-    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment. `after` is
+    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment. `upgrades`
+    says of each app whose release changes what kind of update that is (docs/ota.md), as JSON. `after` is
     the number of the fleet's newest deployment when this was planned, 0 where there was none; None where it does not
     matter.
     """
@@ -154,6 +155,7 @@ class Plan:
     due_at: datetime | None = None
     expires_at: datetime | None = None
     readmits: Mapping[str, int] = field(default_factory=dict)
+    upgrades: Mapping[str, Any] = field(default_factory=dict)
     after: int | None = None
 
 

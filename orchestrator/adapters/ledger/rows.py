@@ -53,6 +53,7 @@ def plan_columns(plan: Plan, name: ActivationName, now: datetime) -> Columns:
         "created_at": now,
         "troubles": [],
         "readmits": dict(plan.readmits) or None,
+        "upgrades": dict(plan.upgrades) or None,
     }
 
 
@@ -75,6 +76,7 @@ def deployment_of(row: RowMapping) -> Deployment:
         due_at=row["due_at"],
         expires_at=row["expires_at"],
         readmits=row["readmits"] or {},
+        upgrades=row["upgrades"] or {},
     )
     return Deployment(
         id=row["id"],
