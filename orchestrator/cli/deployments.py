@@ -157,7 +157,7 @@ def parse_changes(words: Sequence[str]) -> dict[str, str]:
 
 def deploying(lockstep: Lockstep) -> Deploying:
     """The use cases."""
-    return Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock)
+    return Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock, lockstep.builds)
 
 
 def need_worker(lockstep: Lockstep) -> None:

@@ -129,7 +129,7 @@ deployments = Table(
     Column("troubles", JSON, nullable=False),
     Column("skew", Float),
     Column("readmits", JSON),
-    Column("upgrades", JSON),
+    Column("updates", JSON),
     CheckConstraint("epoch > 0", name="epoch"),
     CheckConstraint(DECIDED, name="decided"),
     CheckConstraint(ENDED, name="ended"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inventory.model import Fleet
 from orchestrator.adapters.artifacts import DirectoryArtifacts
+from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.domain.coordination import Ask
@@ -65,17 +66,19 @@ class World:
     artifacts: DirectoryArtifacts
     messages: Messages
     clock: Clock
+    builds: SqlBuilds
 
     @classmethod
     def at(cls, directory: Path) -> World:
         engine = open_engine(f"sqlite:///{directory / 'ledger.sqlite'}")
         upgrade(engine)
         clock = Clock()
-        return cls(SqlLedger(engine, clock), DirectoryArtifacts(directory / "artifacts"), Messages(), clock)
+        artifacts = DirectoryArtifacts(directory / "artifacts")
+        return cls(SqlLedger(engine, clock), artifacts, Messages(), clock, SqlBuilds(engine, clock))
 
     @property
     def deploying(self) -> Deploying:
-        return Deploying(self.ledger, self.artifacts, self.messages, self.clock)
+        return Deploying(self.ledger, self.artifacts, self.messages, self.clock, self.builds)
 
     def release(self, app: str, version: str, content: bytes | None = None) -> Manifest:
         text = content or f"{app} {version}".encode()

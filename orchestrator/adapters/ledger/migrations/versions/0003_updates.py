@@ -12,8 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table of builds; deployments keep their upgrades."""
-    op.add_column("deployments", sa.Column("upgrades", sa.JSON()))
+    """Make the table of builds; deployments say what they mean for clients."""
+    op.add_column("deployments", sa.Column("updates", sa.JSON()))
     op.create_table(
         "builds",
         sa.Column("id", Number, nullable=False),
@@ -33,4 +33,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Back to a ledger that knows no builds."""
     op.drop_table("builds")
-    op.drop_column("deployments", "upgrades")
+    op.drop_column("deployments", "updates")
