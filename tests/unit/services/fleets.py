@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, State
 from orchestrator.domain.errors import UnansweredError
-from orchestrator.domain.release import File, Manifest, ota_hash
+from orchestrator.domain.release import File, Hasher, Manifest
 from orchestrator.ports import ReleaseRecord
 from orchestrator.services.deployments import Deploying
 
@@ -81,13 +81,19 @@ class World:
         return Deploying(self.ledger, self.artifacts, self.messages, self.clock, self.builds)
 
     def release(self, app: str, version: str, content: bytes | None = None) -> Manifest:
-        text = content or f"{app} {version}".encode()
-        sha = hashlib.sha256(text).hexdigest()
-        file = File("index.html", len(text), sha, ota_hash(hashlib.md5(text, usedforsecurity=False).digest()))
-        manifest = Manifest.of([file])
-        self.artifacts.add(sha, [text])
+        return self.releases(app, version, {"index.html": content or f"{app} {version}".encode()})
+
+    def releases(self, app: str, version: str, files: Mapping[str, bytes]) -> Manifest:
+        """A release of these files."""
+        made = []
+        for path, content in files.items():
+            held = Hasher.of([content])
+            made.append(File(path, held.size, held.sha256, held.ota))
+            self.artifacts.add(held.sha256, [content])
+        manifest = Manifest.of(made)
         self.artifacts.add_manifest(manifest)
-        self.ledger.add_release(ReleaseRecord(app, version, manifest.digest, 1, len(text), self.clock.now))
+        record = ReleaseRecord(app, version, manifest.digest, len(manifest), manifest.size, self.clock.now)
+        self.ledger.add_release(record)
         return manifest
 
     def carry_out(self, deployment: Deployment) -> None:
