@@ -65,11 +65,16 @@ class SqlBuilds:
 
     def _again(self, build: Build) -> Build:
         mine = _one(build.environment, build.app, build.id)
+        same = [builds.c.version == build.version]
+        values: dict[str, Any] = {"retired_at": None}
+        if build.platform:
+            # One that nobody said can be said later.
+            same.append(builds.c.platform.in_([build.platform, ""]))
+            values["platform"] = build.platform
         with self._database.writing() as connection:
-            same = (builds.c.version == build.version, builds.c.platform == build.platform)
-            connection.execute(update(builds).where(*mine, *same).values(retired_at=None))
+            connection.execute(update(builds).where(*mine, *same).values(values))
             found = _build(connection.execute(select(builds).where(*mine)).mappings().one())
-        if (found.version, found.platform) != (build.version, build.platform):
+        if found.version != build.version or build.platform not in (found.platform, ""):
             raise ConflictError(
                 f"build {build.id} of {build.app} in {build.environment} is recorded with something else",
                 expected=f"release {found.version}, platform {found.platform or 'not named'}",

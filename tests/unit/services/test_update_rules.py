@@ -97,7 +97,7 @@ ROWS: Mapping[str, Row] = {
     "plugin added": changed(native(), native(**PLUGIN), "plugin camera: is new"),
     "plugin removed": changed(native(**PLUGIN), native(), "plugin camera: is gone"),
     "plugin, another version": changed(
-        native(plugins={"camera": {"version": "7"}}), native(plugins={"camera": {"version": "8"}}), "plugin camera: 7 → 8"
+        native(plugins={"camera": {"version": "7"}}), native(plugins={"camera": {"version": "8"}}), "plugin camera: 7 →"
     ),
     "plugin, another configuration": changed(
         native(**PLUGIN),
