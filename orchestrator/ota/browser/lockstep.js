@@ -72,7 +72,17 @@
       events.dispatchEvent(new CustomEvent("failed", { detail: { reason: String(error), path: null, token: null } }));
       return false;
     }
+    catchUp();
     return true;
+  }
+
+  // What became active while the page was being loaded.
+  async function catchUp() {
+    const now = await status();
+    if (now === null || now.kind === "same" || outdated) return;
+    const detail = { kind: now.kind, ...now.active };
+    hear({ data: { lockstep: "updated", detail } });
+    if (now.kind === "attention") hear({ data: { lockstep: "attention", detail: now.active } });
   }
 
   // Whether the page starts: `started` from the app, or by itself once all has loaded without an error.
