@@ -7,8 +7,8 @@
 
 (function (root) {
   const EMPTY = { seen: 0, active: null, previous: null, trial: null, refused: null };
-  // A page that the browser keeps aside (back and forward) looks as if it were gone.
-  const KEPT_MS = 60 * 60 * 1000;
+  // A page that the browser keeps aside (back and forward) looks as if it were gone. So many of those are remembered.
+  const MOST_GONE = 32;
 
   class Store {
     constructor(mount, form) {
@@ -85,28 +85,19 @@
       return Object.entries(version.files).filter(([, file]) => !held.has(this._key(file.integrity)));
     }
 
-    // Forget what no version needs any more. `isOpen` says whether a page of that id is there.
+    // Forget what no page and no version needs any more. `isOpen` says whether a page of that id is there.
     async clean(isOpen) {
-      const state = await this.state();
-      const named = [state.active, state.previous].filter((version) => version !== null);
-      const needed = new Set(named.map((version) => version.token));
       const records = await this._records();
       const names = await this._names(records);
-      for (const name of names.filter((each) => each.startsWith("client/"))) {
-        const id = name.slice("client/".length);
-        const client = await this._read(name);
-        if ((await isOpen(id)) || Date.now() - client.since < KEPT_MS) {
-          needed.add(client.token);
-        } else {
-          await records.delete(this._url(name));
-          this._clients.delete(id);
-        }
-      }
-      const sums = new Set();
+      const clients = await this._cleanClients(records, names, isOpen);
+      const state = await this.state();
+      const kept = [state.active, state.previous, ...clients].filter((each) => each !== null);
+      const tokens = new Set(kept.map((each) => each.token));
+      const keys = new Set();
       for (const name of names.filter((each) => each.startsWith("version/"))) {
         const version = await this._read(name);
-        if (needed.has(version.token)) {
-          Object.values(version.files).forEach((file) => sums.add(this._key(file.integrity)));
+        if (tokens.has(version.token)) {
+          Object.values(version.files).forEach((file) => keys.add(this._key(file.integrity)));
         } else {
           await records.delete(this._url(name));
           this._versions.delete(version.token);
@@ -114,8 +105,24 @@
       }
       const files = await this._files();
       for (const request of await files.keys()) {
-        if (!sums.has(request.url)) await files.delete(request);
+        if (!keys.has(request.url)) await files.delete(request);
       }
+    }
+
+    // The pages that are open, and the last of those that are gone.
+    async _cleanClients(records, names, isOpen) {
+      const [open, gone] = [[], []];
+      for (const name of names.filter((each) => each.startsWith("client/"))) {
+        const id = name.slice("client/".length);
+        const client = { id, name, ...(await this._read(name)) };
+        ((await isOpen(id)) ? open : gone).push(client);
+      }
+      gone.sort((one, other) => other.since - one.since);
+      for (const client of gone.slice(MOST_GONE)) {
+        await records.delete(this._url(client.name));
+        this._clients.delete(client.id);
+      }
+      return [...open, ...gone.slice(0, MOST_GONE)];
     }
 
     async _read(name) {
