@@ -1,4 +1,4 @@
-"""One Chromium, and one fleet with the sample app, for all tests of a module."""
+"""One Chromium for all tests of a module, and one fleet with the sample app for all modules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from deploy import programs
 from deploy.lab import Lab
-from tests.browser.fleet import FRONTENDS, RELEASES, Fleet
+from tests.browser.fleet import FRONTENDS, Fleet
 from tests.browser.visitor import Visitor
 from tests.integration.operator import Operator
 
@@ -23,17 +23,14 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Frontends, load balancer, service and worker, and the releases of the sample app."""
     directory = tmp_path_factory.mktemp("fleet")
     with Lab.up(directory / "lab", FRONTENDS) as lab:
         operator = Operator(directory, lab)
         with operator.standalone():
-            made = Fleet(operator)
-            for release in RELEASES:
-                made.builds(release)
-            yield made
+            yield Fleet(operator)
 
 
 @pytest.fixture

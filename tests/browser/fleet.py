@@ -52,18 +52,12 @@ class Fleet:
         # In this process: to start Python for each would take longer than the deployment.
         self._lockstep = Lockstep(Settings.read(operator.environment))
         self._fleet = choose(self._lockstep, "web")
-
-    def builds(self, release: Release) -> None:
-        """Build it, by the command line."""
-        tree = self.operator.directory / "trees" / release.version
-        write_app(tree, release.version, client=CLIENT, action_signature=release.signature, broken=release.broken)
-        for number in range(release.more):
-            (tree / "data" / f"{number}.txt").write_text(f"{number} of {release.version}")
-        said = self.operator.types("release", "build", str(tree), "--app", APP, "--version", release.version)
-        assert said.code == 0, said.messages
+        self._unbuilt = {release.version: release for release in RELEASES}
 
     def deploys(self, version: str) -> int:
-        """Move the fleet to a release; returns the epoch that it serves."""
+        """Move the fleet to one of `RELEASES`, which is built where it is not yet; returns the epoch that it serves."""
+        if version in self._unbuilt:
+            self._builds(self._unbuilt.pop(version))
         return self._done(deploying(self._lockstep).deploy(self._fleet, {APP: version}, Schedule(), actor()))
 
     def rolls_back(self) -> int:
@@ -73,6 +67,15 @@ class Fleet:
     def calls(self) -> int:
         """How many server actions have reached the app's service."""
         return self.lab.service.log.read_text().count("POST ")
+
+    def _builds(self, release: Release) -> None:
+        """By the command line."""
+        tree = self.operator.directory / "trees" / release.version
+        write_app(tree, release.version, client=CLIENT, action_signature=release.signature, broken=release.broken)
+        for number in range(release.more):
+            (tree / "data" / f"{number}.txt").write_text(f"{number} of {release.version}")
+        said = self.operator.types("release", "build", str(tree), "--app", APP, "--version", release.version)
+        assert said.code == 0, said.messages
 
     def _done(self, started: Deployment) -> int:
         deadline = time.monotonic() + PATIENCE

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import Browser, BrowserContext
 
 from tests.browser.fleet import Fleet
 from tests.browser.visitor import BAR, Visitor
@@ -117,8 +116,12 @@ def test_every_screen_is_there_without_a_network(visitor: Visitor, browsing: Bro
     assert visitor.saves("bread").startswith("Saved bread, ")
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-def test_a_screen_that_is_opened_first_is_found(browsing: BrowserContext, fleet: Fleet, screen: str) -> None:
-    visitor = Visitor(browsing, fleet.url)
-    visitor.opens(screen)
-    assert visitor.page.evaluate("document.body.dataset.screen") == screen
+def test_without_a_worker_every_screen_is_found_all_the_same(chromium: Browser, fleet: Fleet) -> None:
+    fleet.deploys("1.0.0")
+    context = chromium.new_context(service_workers="block")
+    for screen in SCREENS:
+        visitor = Visitor(context, fleet.url)
+        visitor.opens(screen)
+        assert visitor.page.evaluate("document.body.dataset.screen") == screen
+        assert visitor.version() == "1.0.0"
+    context.close()

@@ -1,0 +1,115 @@
+"""Updates that go wrong: the old version stays whole, and what was fetched in vain is not fetched again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import BrowserContext
+
+from tests.browser.fleet import MOUNT, RELEASES, Fleet
+from tests.browser.relay import relay
+from tests.browser.visitor import Visitor
+
+BROKEN = "4.0.0"
+(LARGE,) = (release for release in RELEASES if release.more)
+#: Of the large release, those that the one before has as well: the web client, the icon and the two declarations.
+COMMON = {"img/icon.svg", "contract.json", "native.json"}
+
+
+@contextmanager
+def spoiled(fleet: Fleet, name: str, path: str) -> Iterator[None]:
+    """Meanwhile a frontend has other bytes, as many of them, in this file of what it serves."""
+    file = fleet.lab.frontend(name).root / "current" / MOUNT.strip("/") / path
+    # In the place of what is there: the file has several names on a frontend.
+    found, content = file.stat(), file.read_bytes()
+    file.chmod(0o644)
+    file.write_bytes(content.replace(b"late", b"1ate"))
+    yield
+    file.write_bytes(content)
+    file.chmod(found.st_mode)
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def test_a_file_with_other_bytes_is_refused_until_it_is_right(visitor: Visitor, fleet: Fleet) -> None:
+    before = visitor.status()["active"]
+    fleet.deploys("2.0.0")
+    with spoiled(fleet, "fe1", "scripts/late.js"):
+        with spoiled(fleet, "fe2", "scripts/late.js"), spoiled(fleet, "fe3", "scripts/late.js"):
+            assert visitor.checks() == "failed"
+            failed = visitor.hears("failed")
+            assert "checksum" in failed["reason"]
+            assert failed["path"].startswith(f"{MOUNT}scripts/late.js?")
+            visitor.reloads()
+            assert visitor.version() == "1.0.0"
+            assert visitor.status()["active"] == before
+        # Of three frontends two have what they should.
+        assert visitor.checks() == "new"
+    visitor.reloads()
+    assert visitor.version() == "2.0.0"
+
+
+def test_a_version_that_does_not_start_is_rolled_back_and_not_taken_again(visitor: Visitor, fleet: Fleet) -> None:
+    before = visitor.status()["active"]
+    epoch = fleet.deploys(BROKEN)
+    assert visitor.checks() == "new"
+    assert visitor.status()["active"]["epoch"] == epoch
+    visitor.page.reload()
+    visitor.sees_version("1.0.0")
+    assert visitor.status()["active"] == before
+    assert visitor.status()["refused"]["epoch"] == epoch
+    assert visitor.checks() == "refused"
+    visitor.reloads()
+    assert visitor.version() == "1.0.0"
+    epoch = fleet.deploys("2.0.0")
+    assert visitor.checks() == "new"
+    visitor.reloads()
+    assert visitor.hears("applied")["epoch"] == epoch
+    assert visitor.version() == "2.0.0"
+
+
+def test_a_version_that_did_not_start_is_tried_again_under_a_newer_epoch(visitor: Visitor, fleet: Fleet) -> None:
+    fleet.deploys(BROKEN)
+    assert visitor.checks() == "new"
+    visitor.page.reload()
+    visitor.sees_version("1.0.0")
+    epoch = fleet.deploys(BROKEN)
+    assert visitor.checks() == "new"
+    assert visitor.status()["active"]["epoch"] == epoch
+    visitor.page.reload()
+    visitor.sees_version("1.0.0")
+    assert visitor.checks() == "refused"
+
+
+def test_an_update_that_is_cut_off_goes_on_with_what_it_lacks(browsing: BrowserContext, fleet: Fleet) -> None:
+    fleet.deploys("1.0.0")
+    with relay(fleet.lab.blueprint.balancer_port) as way:
+        visitor = Visitor(browsing, f"{way.url}{MOUNT}")
+        visitor.installs("About")
+        fleet.deploys(LARGE.version)
+        before = visitor.status()["active"]
+        way.asked()
+        way.cut_after(12)
+        assert visitor.checks() == "failed"
+        first = way.asked()
+        assert len(first) == 12
+        visitor.reloads()
+        assert visitor.asks_for_help() != ""
+        assert visitor.version() == "1.0.0"
+        assert visitor.status()["active"] == before
+        assert visitor.checks() == "unknown"
+
+        way.mend()
+        assert visitor.checks() == "new"
+        second = way.asked()
+        visitor.reloads()
+        assert visitor.version() == LARGE.version
+    # At the cut some files were on their way; none that had arrived is fetched again.
+    again = set(first) & set(second)
+    assert len(again) <= 5
+    assert len(second) == len(set(second))
+    names = {path.removeprefix(MOUNT).partition("?")[0] for path in {*first, *second}}
+    assert {f"data/{number}.txt" for number in range(LARGE.more)} <= names
+    assert names.isdisjoint(COMMON)
+    assert not any(name.startswith("lockstep") for name in names)
