@@ -28,7 +28,10 @@ for (const name of ["installed", "progress", "updated", "attention", "applied", 
   lockstep.addEventListener(name, (event) => heard.push([name, event.detail]));
 </script>
 <script src="/App/part.js"></script>
-<script>window.ready = lockstep.start({{ mount: "/App/", manual: {manual} }});</script>
+<script>
+window.begin = () => lockstep.start({{ mount: "/App/", manual: {manual} }});
+if (location.search !== "?wait") window.ready = begin();
+</script>
 {more}
 """
 

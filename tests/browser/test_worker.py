@@ -103,9 +103,23 @@ def test_a_page_from_the_network_is_not_moved_by_looking_for_a_version(context: 
     assert parts(page) == ("one", ["one", "one"])
 
 
+def test_a_page_from_the_network_stays_there_where_the_worker_comes_with_a_newer_version(
+    context: BrowserContext, app: Site
+) -> None:
+    page = context.new_page()
+    page.goto(f"{app.url}?wait")
+    app.deploy(app_files("two"))
+    assert page.evaluate("begin()") is True
+    assert await_event(page, "installed")["epoch"] == 2
+    assert page.evaluate(LATE, "late.js")
+    assert parts(page) == ("one", ["one", "one"])
+
+
 def test_what_only_a_newer_version_has_is_not_there_for_an_older_page(page: Page, app: Site) -> None:
     app.deploy(app_files("two", new__js=b"parts.push('two');"))
     assert check(page) == "new"
+    # A page that the network serves moves the pin, which all tabs of the browser share.
+    page.evaluate("fetch('/App/moduleservices/moduleversioninfo?1')")
     assert page.evaluate("fetch('/App/new.js').then((answer) => answer.status)") == 404
     page.reload()
     await_version(page, "two")
