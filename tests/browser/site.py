@@ -1,4 +1,4 @@
-"""An app on real nginx with the real recipe and the real documents, flipped by renames: fast, for the worker's rules."""
+"""An app on real nginx with the real recipe and documents, flipped by renames: fast, for the worker's rules."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ def site(directory: Path, http: str = "") -> Iterator[Site]:
     """The site while its nginx runs; `http` goes into the balancer's location."""
     port, *ports = free_ports(3)
     made = Site(directory, port)
-    recipes = [render(root=str(root.root), listen=[f"127.0.0.1:{p}"]) for root, p in zip(made.roots, ports, strict=True)]
+    recipes = [
+        render(root=str(root.root), listen=[f"127.0.0.1:{p}"]) for root, p in zip(made.roots, ports, strict=True)
+    ]
     with ExitStack() as stack:
         for number, (recipe, each) in enumerate(zip(recipes, ports, strict=True)):
             stack.enter_context(nginx(directory / f"nginx{number}", recipe, [each]))

@@ -62,9 +62,7 @@ def await_event(page: Page, name: str) -> Any:
 
 
 def await_version(page: Page, version: str) -> None:
-    page.wait_for_function(
-        "(version) => window.version === version && document.readyState === 'complete'", arg=version
-    )
+    page.wait_for_function("(version) => window.version === version && document.readyState === 'complete'", arg=version)
 
 
 def check(page: Page) -> str:
@@ -295,7 +293,9 @@ def test_a_piece_of_a_file_is_served_as_a_piece(page: Page) -> None:
 
 
 def test_versions_that_no_page_needs_are_forgotten(page: Page, app: Site) -> None:
-    count = """(part) => caches.open(`lockstep /App/ ${part}`).then((cache) => cache.keys()).then((all) => all.length)"""
+    count = (
+        """(part) => caches.open(`lockstep /App/ ${part}`).then((cache) => cache.keys()).then((all) => all.length)"""
+    )
     files = page.evaluate(count, "files")
     for version in ("two", "three"):
         app.deploy(app_files(version))
