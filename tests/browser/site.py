@@ -1,4 +1,4 @@
-"""An app on real nginx with the real recipe and the real documents, flipped by renames: fast, for the worker's rules."""
+"""An app on real nginx with the real recipe and documents, flipped by renames: fast, for the worker's rules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ for (const name of ["installed", "progress", "updated", "attention", "applied", 
   lockstep.addEventListener(name, (event) => heard.push([name, event.detail]));
 </script>
 <script src="/App/part.js"></script>
-<script>window.ready = lockstep.start({{ mount: "/App/", manual: {manual} }});</script>
+<script>
+window.begin = () => lockstep.start({{ mount: "/App/", manual: {manual} }});
+if (location.search !== "?wait") window.ready = begin();
+</script>
 {more}
 """
 
@@ -139,7 +142,9 @@ def site(directory: Path, http: str = "") -> Iterator[Site]:
     """The site while its nginx runs; `http` goes into the balancer's location."""
     port, *ports = free_ports(3)
     made = Site(directory, port)
-    recipes = [render(root=str(root.root), listen=[f"127.0.0.1:{p}"]) for root, p in zip(made.roots, ports, strict=True)]
+    recipes = [
+        render(root=str(root.root), listen=[f"127.0.0.1:{p}"]) for root, p in zip(made.roots, ports, strict=True)
+    ]
     with ExitStack() as stack:
         for number, (recipe, each) in enumerate(zip(recipes, ports, strict=True)):
             stack.enter_context(nginx(directory / f"nginx{number}", recipe, [each]))

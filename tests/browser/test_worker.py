@@ -62,9 +62,7 @@ def await_event(page: Page, name: str) -> Any:
 
 
 def await_version(page: Page, version: str) -> None:
-    page.wait_for_function(
-        "(version) => window.version === version && document.readyState === 'complete'", arg=version
-    )
+    page.wait_for_function("(version) => window.version === version && document.readyState === 'complete'", arg=version)
 
 
 def check(page: Page) -> str:
@@ -103,9 +101,23 @@ def test_a_page_from_the_network_is_not_moved_by_looking_for_a_version(context: 
     assert parts(page) == ("one", ["one", "one"])
 
 
+def test_a_page_from_the_network_stays_there_where_the_worker_comes_with_a_newer_version(
+    context: BrowserContext, app: Site
+) -> None:
+    page = context.new_page()
+    page.goto(f"{app.url}?wait")
+    app.deploy(app_files("two"))
+    assert page.evaluate("begin()") is True
+    assert await_event(page, "installed")["epoch"] == 2
+    assert page.evaluate(LATE, "late.js")
+    assert parts(page) == ("one", ["one", "one"])
+
+
 def test_what_only_a_newer_version_has_is_not_there_for_an_older_page(page: Page, app: Site) -> None:
     app.deploy(app_files("two", new__js=b"parts.push('two');"))
     assert check(page) == "new"
+    # A page that the network serves moves the pin, which all tabs of the browser share.
+    page.evaluate("fetch('/App/moduleservices/moduleversioninfo?1')")
     assert page.evaluate("fetch('/App/new.js').then((answer) => answer.status)") == 404
     page.reload()
     await_version(page, "two")
@@ -281,7 +293,9 @@ def test_a_piece_of_a_file_is_served_as_a_piece(page: Page) -> None:
 
 
 def test_versions_that_no_page_needs_are_forgotten(page: Page, app: Site) -> None:
-    count = """(part) => caches.open(`lockstep /App/ ${part}`).then((cache) => cache.keys()).then((all) => all.length)"""
+    count = (
+        """(part) => caches.open(`lockstep /App/ ${part}`).then((cache) => cache.keys()).then((all) => all.length)"""
+    )
     files = page.evaluate(count, "files")
     for version in ("two", "three"):
         app.deploy(app_files(version))
