@@ -1,20 +1,26 @@
 """A small web app with screens, a server action and, where it is given one, a web client for its updates.
 
+    python -m deploy.lab.app DIRECTORY VERSION --client DIRECTORY
+
 Its files lie in `app/`, as they are served but for a few words in `@`. Every part knows its version and the page
 collects them, so that a page of two versions can't hide.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import zlib
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 SCREENS = ("Lists", "Edit", "About")
+#: The signature of the action `SaveItem`, unless another one is wanted.
+SIGNATURE = "sha256:91ab"
 #: What a version's scripts throw that does not start.
 FAULT = 'throw new Error("this version does not start");\n'
 #: Each version has its colour.
@@ -28,7 +34,7 @@ def write_app(
     client: Path | None = None,
     app: str = "ToDo",
     mount: str = "/ToDo/",
-    action_signature: str = "sha256:91ab",
+    action_signature: str = SIGNATURE,
     broken: bool = False,
 ) -> None:
     """Write the app's tree, ready for `lockstep release build`.
@@ -87,3 +93,31 @@ def _write(directory: Path, source: Traversable, words: dict[str, str]) -> None:
 
 def _write_json(path: Path, document: dict[str, object]) -> None:
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.lab.app", description="Writes the lab's sample app, ready for `lockstep release build`."
+    )
+    parser.add_argument("directory", type=Path, help="a folder that does not exist yet")
+    parser.add_argument("version", help="what every part of the app says that it is of")
+    parser.add_argument("--client", type=Path, help="the folder with the web client's files")
+    parser.add_argument("--app", default="ToDo")
+    parser.add_argument("--mount", default="/ToDo/")
+    parser.add_argument("--signature", default=SIGNATURE, help="another one: pages must reload before they call it")
+    parser.add_argument("--broken", action="store_true", help="a version that does not start")
+    given = parser.parse_args(arguments)
+    write_app(
+        given.directory,
+        given.version,
+        client=given.client,
+        app=given.app,
+        mount=given.mount,
+        action_signature=given.signature,
+        broken=given.broken,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.lab.app import write_app
+from deploy.lab.app import SIGNATURE, write_app
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import actor, choose, deploying
 from orchestrator.cli.progress import outcome
@@ -27,7 +27,7 @@ class Release:
     """A version of the sample app, with `more` files of its own."""
 
     version: str
-    signature: str = "sha256:91ab"
+    signature: str = SIGNATURE
     broken: bool = False
     more: int = 0
 

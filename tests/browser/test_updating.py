@@ -49,7 +49,7 @@ def test_a_seamless_update_waits_for_the_next_navigation_and_says_so_there(visit
     assert visitor.asks_for_help() != ""
     assert visitor.version() == "2.0.0"
     assert UPDATED in visitor.page.inner_text(BAR)
-    picture(visitor, "bar-updated")
+    picture(visitor, "bar-applied")
     visitor.reloads()
     assert visitor.page.locator(BAR).count() == 0
 
