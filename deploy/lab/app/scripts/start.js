@@ -4,5 +4,7 @@
 show();
 window.addEventListener("load", () => {
   collectParts();
+  // It shows the parts that have been collected.
+  if (document.body.dataset.screen === "About") show();
   document.documentElement.dataset.ready = "yes";
 });
