@@ -11,7 +11,7 @@ from deploy import programs
 from deploy.lab import Lab
 from tests.browser.fleet import FRONTENDS, Fleet
 from tests.browser.visitor import Visitor
-from tests.integration.operator import Operator
+from tests.integration.operator import PATIENCE, Operator
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def browsing(chromium: Browser) -> Iterator[BrowserContext]:
     """A browser that was never anywhere."""
     context = chromium.new_context(viewport={"width": 640, "height": 400})
+    context.set_default_timeout(PATIENCE * 1000)
     yield context
     context.close()
 

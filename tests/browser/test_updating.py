@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext
 
 from tests.browser.fleet import Fleet
 from tests.browser.visitor import BAR, Visitor
+from tests.integration.operator import PATIENCE
 
 UPDATED = "Updated to the latest version."
 ATTENTION = "Tap to update. Unsaved form data will be lost."
@@ -120,6 +121,7 @@ def test_every_screen_is_there_without_a_network(visitor: Visitor, browsing: Bro
 def test_without_a_worker_every_screen_is_found_all_the_same(chromium: Browser, fleet: Fleet) -> None:
     fleet.deploys("1.0.0")
     context = chromium.new_context(service_workers="block")
+    context.set_default_timeout(PATIENCE * 1000)
     for screen in SCREENS:
         visitor = Visitor(context, fleet.url)
         visitor.opens(screen)

@@ -17,6 +17,8 @@ PARTS = {
 LATE = {"scripts/late.js", "data/help.json"}
 READY = "document.documentElement.dataset.ready === 'yes'"
 BAR = "#lockstep-bar"
+#: The cache in which the web client holds files by their SHA-256.
+FILES = "lockstep /ToDo/ files"
 
 
 class Visitor:
@@ -55,6 +57,10 @@ class Visitor:
     def status(self) -> Any:
         """What the web client holds."""
         return self.page.evaluate("lockstep.status()")
+
+    def holds(self) -> int:
+        """How many files the web client holds, of all versions together."""
+        return int(self.page.evaluate(f"caches.open('{FILES}').then((held) => held.keys()).then((all) => all.length)"))
 
     def version(self) -> str:
         """The version that every part of this page is of, after its late parts have been loaded."""
