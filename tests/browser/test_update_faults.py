@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -50,6 +51,23 @@ def test_a_file_with_other_bytes_is_refused_until_it_is_right(visitor: Visitor, 
         assert visitor.checks() == "new"
     visitor.reloads()
     assert visitor.version() == "2.0.0"
+
+
+def test_frontends_that_serve_an_old_tree_again_set_nobody_back(visitor: Visitor, fleet: Fleet) -> None:
+    old = fleet.operator.directory / "old"
+    shutil.copytree(fleet.lab.frontend("fe1").root, old, symlinks=True)
+    epoch = fleet.deploys("2.0.0")
+    assert visitor.checks() == "new"
+    for frontend in fleet.lab.frontends:
+        fleet.lab.serve_elsewhere(frontend.name, old)
+    assert visitor.checks() == "stale"
+    visitor.reloads()
+    assert visitor.checks() == "stale"
+    assert visitor.version() == "2.0.0"
+    assert visitor.status()["active"]["epoch"] == visitor.status()["seen"] == epoch
+    for frontend in fleet.lab.frontends:
+        fleet.lab.serve_elsewhere(frontend.name, frontend.root)
+    assert visitor.checks() == "current"
 
 
 def test_a_version_that_does_not_start_is_rolled_back_and_not_taken_again(visitor: Visitor, fleet: Fleet) -> None:
