@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
+from orchestrator.domain.build import Build
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
 from orchestrator.domain.release import Content, Manifest
@@ -162,6 +163,22 @@ class Deployments(Protocol):
 
 class Ledger(Releases, Deployments, Protocol):
     """The SQL database."""
+
+
+class Builds(Protocol):
+    """The ledger's builds: which installed apps are in the field."""
+
+    def builds(self, environment: str | None = None, app: str | None = None, *, retired: bool = False) -> list[Build]:
+        """Builds, oldest first; with `retired` also those that nobody has any more."""
+        ...
+
+    def add_build(self, build: Build) -> Build:
+        """Record a build. The same again is no change; `ConflictError` where its id is another build's."""
+        ...
+
+    def retire_build(self, environment: str, app: str, name: str) -> Build:
+        """Say that nobody has it any more. `UsageError` where it is not known."""
+        ...
 
 
 class Fleet(Protocol):

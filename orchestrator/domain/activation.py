@@ -37,12 +37,31 @@ NOTHING = ActivationName(0, "0" * 16)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Placement:
-    """One app of an activation: which release of it, and where it is mounted (``/`` or ``/Segment/``)."""
+    """One app of an activation: which release of it, and where it is mounted (``/`` or ``/Segment/``).
+
+    `builds` is None where installed clients are offered this release over the air. Else the app is store-only, and
+    these are the digests of the releases that the builds in the field were made from, each once, sorted.
+    """
 
     app: str
     mount: str
     version: str
     digest: str
+    builds: tuple[str, ...] | None = None
+
+    @property
+    def release(self) -> tuple[str, str]:
+        """Which release it is: version and digest."""
+        return self.version, self.digest
+
+    def of_build(self, digest: str) -> Placement:
+        """The same app at the release that a build was made from."""
+        return Placement(self.app, self.mount, "", digest)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests of all releases that a frontend must hold for it, its own first."""
+        return (self.digest, *(digest for digest in self.builds or () if digest != self.digest))
 
     def url(self, path: str) -> str:
         """The URL path (not percent-encoded) of a file of this app."""

@@ -10,7 +10,7 @@ from orchestrator.domain.described import Described
 from orchestrator.domain.errors import ReleaseError
 from orchestrator.domain.layout import Layout, Tree
 from orchestrator.domain.release import File
-from orchestrator.ota.documents import activation_document, documents
+from orchestrator.ota.documents import activation_document, documents, served_documents
 
 
 def release_path(placement: Placement) -> str:
@@ -19,7 +19,7 @@ def release_path(placement: Placement) -> str:
 
 
 def layout(activation: Activation, releases: Mapping[str, Described]) -> Layout:
-    """The layout of `activation`; `releases` maps each placement's digest to its release.
+    """The layout of `activation`; `releases` maps the `digests` of every placement to their releases.
 
     Raises:
         ReleaseError: two files of different content share an OTA hash, so that look-up by it can't serve both.
@@ -29,27 +29,29 @@ def layout(activation: Activation, releases: Mapping[str, Described]) -> Layout:
     links: dict[str, str] = {}
     by_hash: dict[str, str] = {}
 
-    def add_file(path: str, content: bytes) -> str:
+    def keep(content: bytes) -> str:
         sha = hashlib.sha256(content).hexdigest()
         generated[sha] = content
-        files[path] = sha
         return sha
 
+    def add_file(path: str, content: bytes) -> None:
+        files[path] = keep(content)
+
     add_file("-/activation.json", activation_document(activation))
+    trees: dict[str, Tree] = {}
     for placement in activation.placements:
-        manifest = releases[placement.digest].manifest
-        made = documents(placement, releases[placement.digest])
-        for name, content in made.files().items():
+        for name, content in served_documents(placement, releases).items():
             add_file(f"-/{placement.segment}/{name}", content)
-        _look_up(by_hash, made.token, files[f"-/{placement.segment}/moduleinfo.json"], placement.app)
-        for file in manifest:
-            _look_up(by_hash, file.ota, file.sha256, f"{placement.app}: {file.path}")
-        links.update(_links(placement, manifest))
-    trees = tuple(
-        Tree(release_path(p), {f.path: f.sha256 for f in releases[p.digest].manifest}, {})
-        for p in activation.placements
-    )
-    return Layout(Tree(f"activations/{activation.name}", files, links), trees, by_hash, generated)
+        for digest in placement.digests:
+            held = placement.of_build(digest)
+            manifest = releases[digest].manifest
+            info = documents(held, releases[digest])
+            _look_up(by_hash, info.token, keep(info.info), placement.app)
+            for file in manifest:
+                _look_up(by_hash, file.ota, file.sha256, f"{placement.app}: {file.path}")
+            trees[release_path(held)] = Tree(release_path(held), {f.path: f.sha256 for f in manifest}, {})
+        links.update(_links(placement, releases[placement.digest].manifest))
+    return Layout(Tree(f"activations/{activation.name}", files, links), tuple(trees.values()), by_hash, generated)
 
 
 def _links(placement: Placement, manifest: Iterable[File]) -> dict[str, str]:

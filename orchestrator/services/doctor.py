@@ -33,6 +33,9 @@ from orchestrator.services.rotation import present_rotation
 #: How often it begins anew where the fleet moves while it is being looked at.
 ATTEMPTS = 3
 
+#: In how many lines at most the looks at the disks are told.
+PROGRESS = 10
+
 #: Progress in words.
 Say = Callable[[str], None]
 
@@ -148,7 +151,13 @@ class Doctor:
             say(f"nobody looks at the disks: {error.problem.what}")
             return {**seen, **{errand.frontend: Unseen(error.problem) for errand in errands}}
         say(f"having workers look at {len(errands)} disks")
-        return {**seen, **looks.look(errands, scope.seconds, lambda number: say(f"{number} disks seen"))}
+        every = max(1, len(errands) // PROGRESS)
+
+        def heard(number: int) -> None:
+            if number % every == 0 or number == len(errands):
+                say(f"{number} of {len(errands)} disks seen")
+
+        return {**seen, **looks.look(errands, scope.seconds, heard)}
 
     def _seats(self, fleet: Fleet, visits: Sequence[Visit], disks: Mapping[str, Look | Unseen]) -> tuple[Seat, ...]:
         rotation = present_rotation(self._ledger, fleet)

@@ -58,8 +58,11 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
     kept = retained([deployment, *before], fleet.policy.keep, age, now)[1:]
     read = lru_cache(maxsize=None)(partial(described, artifacts))
 
+    def releases_of(row: Deployment) -> dict[str, Described]:
+        return {digest: read(digest) for p in row.plan.placements for digest in p.digests}
+
     def held(row: Deployment) -> Held:
-        return Held(row.name, layout(row.activation, {p.digest: read(p.digest) for p in row.plan.placements}))
+        return Held(row.name, layout(row.activation, releases_of(row)))
 
     own = held(deployment)
     # Only a frontend that comes back may lack what the others keep.
@@ -71,12 +74,12 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
         earlier,
         kept=frozenset(row.name for row in kept),
         served=frozenset(row.name for row in before),
-        releases={p.digest: read(p.digest) for p in deployment.plan.placements},
+        releases=releases_of(deployment),
         sizes={
             file.sha256: file.size
             for row in (deployment, *kept)
-            for p in row.plan.placements
-            for file in read(p.digest).manifest
+            for release in releases_of(row).values()
+            for file in release.manifest
         },
         previous={p.app: read(p.digest).manifest for p in (before[0].plan.placements if before else ())},
     )
