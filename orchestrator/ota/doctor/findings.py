@@ -49,6 +49,8 @@ class Code(StrEnum):
     NOTHING_EXAMINED = "nothing-examined"
 
 
+#: The longest text of a finding, in characters.
+MOST_LETTERS = 1_000
 #: Where the public address is meant.
 ADDRESS = "the public address"
 
@@ -81,11 +83,20 @@ class Finding:
 def gathered(findings: Iterable[Finding]) -> list[Finding]:
     """Those that differ only in where they were found as one; what is wrong first, then what is not known."""
     groups: dict[Finding, list[str]] = {}
-    for finding in findings:
+    for finding in map(_printable, findings):
         groups.setdefault(replace(finding, where=()), []).extend(finding.where)
     order = list(Severity)
     merged = [replace(finding, where=tuple(where)) for finding, where in groups.items()]
     return sorted(merged, key=lambda finding: order.index(finding.severity))
+
+
+def _printable(finding: Finding) -> Finding:
+    """Much of it comes from other machines: nothing of that may reach a terminal but letters."""
+    texts = (finding.what, finding.expected, finding.found, finding.remedy)
+    what, expected, found, remedy = (
+        "".join(char if char.isprintable() else " " for char in text[:MOST_LETTERS]) for text in texts
+    )
+    return replace(finding, what=what, expected=expected, found=found, remedy=remedy)
 
 
 def verdict(findings: Iterable[Finding]) -> Severity | None:

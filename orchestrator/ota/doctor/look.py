@@ -28,7 +28,7 @@ TREE = re.compile(r"activations/(?:0|[1-9][0-9]{0,9})-[0-9a-f]{16}|releases/[A-Z
 #: The name under which the answers of one asking come together: nobody else can guess it.
 NONCE = re.compile(r"[0-9a-f]{32}")
 #: A line of a listing (docs/protocol.md, "On a frontend"): the kind, a hash or a target, a path.
-_LINE = re.compile(r"[flo] \S+ .+", re.DOTALL)
+_LINE = re.compile(r"(?:f [0-9a-f]{64}|[lo] \S+) .+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +224,8 @@ def _look(document: Mapping[str, Any]) -> Look:
     release, drained, trees = document["release"], document["drained"], document["trees"]
     if not isinstance(drained, bool) or not (release == "" or TREE.fullmatch(release)):
         raise ValueError("no marks or no release")
+    if not isinstance(trees, dict):
+        raise TypeError("no trees")
     return Look(
         ActivationName.parse(document["current"]),
         drained,

@@ -59,7 +59,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """One request, the same object for all addresses: what it asks for, its path and query, and the file of the release ("" for a document).
+    """One request, the same object for all addresses.
+
+    What it asks for, its path and query, and the file of the release ("" for a document).
 
     `tree` and `below` say where that lies on a frontend's disk.
     """

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.domain.paths import show
 from orchestrator.ota.doctor.findings import ADDRESS, Finding, verdict
 from orchestrator.ota.doctor.look import Look, Unseen
 from orchestrator.ota.doctor.observations import Observations, Reply, Seat, Visit
@@ -111,7 +112,11 @@ def document(seen: Observations, findings: Sequence[Finding], checked: int, file
             "token": release.token,
         }
     if seen.asked is not None:
-        made["file"] = {"asked": seen.asked.text, "path": seen.asked.path or None, "manifest": manifest_hash(seen)}
+        made["file"] = {
+            "asked": show(seen.asked.text),
+            "path": seen.asked.path or None,
+            "manifest": manifest_hash(seen),
+        }
     return made
 
 

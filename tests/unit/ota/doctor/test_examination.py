@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
@@ -340,10 +341,27 @@ def test_what_is_wrong_outweighs_what_is_not_known_and_a_note_outweighs_nothing(
     assert of() is None
 
 
+def test_what_a_frontend_has_made_up_is_no_command_to_a_terminal() -> None:
+    tree = CHART.release.activation_tree
+    assert tree is not None
+    listed = ("l ../../\x1b[2J ToDo\x1b]0;x\x07", "o ? \udcff")
+    look = replace(WELL, trees={**WELL.trees, tree.path: Seen("f" * 64, listed)})
+    (finding,) = examine(Scene(disks={"fe1": look}).observations())
+    assert finding.code is Code.DAMAGED_CONTENT
+    assert _words(finding).isprintable()
+
+
 def test_a_cache_is_known_by_its_headers() -> None:
     reply = right(question(Kind.VERSION))
     kept = ({"age": "1"}, {"x-cache": "HIT"}, {"cf-cache-status": "HIT"}, {"cache-status": "edge; hit"})
-    fresh = ({"age": "0"}, {"age": "²"}, {"age": "-1"}, {"x-cache": "MISS"}, {"cache-status": "edge; fwd=miss"}, {})
+    fresh: tuple[dict[str, str], ...] = (
+        {"age": "0"},
+        {"age": "²"},
+        {"age": "-1"},
+        {"x-cache": "MISS"},
+        {"cache-status": "edge; fwd=miss"},
+        {},
+    )
     assert all(replace(reply, cache=headers).kept for headers in kept)
     assert not any(replace(reply, cache=headers).kept for headers in fresh)
 
@@ -352,7 +370,7 @@ def test_the_documents_of_another_version_are_known_by_all_agreeing_on_them() ->
     def visits(*tokens: str) -> list:  # type: ignore[type-arg]
         seen = Scene(
             answers={
-                name: only(Kind.VERSION, lambda reply, token=token: replace(reply, token=token))
+                name: only(Kind.VERSION, partial(replace, token=token))
                 for name, token in zip(FRONTENDS, tokens, strict=True)
             }
         )
