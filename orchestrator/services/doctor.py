@@ -236,9 +236,14 @@ def examine_address(target: Target, scope: Scope, clock: Clock, say: Say) -> Exa
             return [below[found]] if found else []
         return paths if scope.everything else random.sample(paths, min(files.SAMPLE, len(paths)))
 
-    say(f"asking {target.base_url}")
-    visit, manifest = asyncio.run(ask_alone(Address("", target.base_url), target, stamp(clock), choose))
-    seen = Observations(visit, asked=asked[0] if asked else None)
+    for _ in range(ATTEMPTS):
+        asked.clear()
+        say(f"asking {target.base_url}")
+        address, now = Address("", target.base_url), stamp(clock)
+        visit, manifest, moved = asyncio.run(ask_alone(address, target, now, choose))
+        if not moved:
+            break
+    seen = Observations(visit, asked=asked[0] if asked else None, moved=moved)
     checked = sum(question.kind is Kind.BY_HASH for question, _ in visit.answered)
     return Examination(seen, examine(seen), checked, 0 if manifest is None else len(manifest.files))
 

@@ -227,11 +227,17 @@ def test_a_file_that_the_release_does_not_list_is_said_to_be_none_of_it(operator
 
 
 def test_without_a_broker_it_goes_on_without_the_disks_and_says_so(operator: Operator) -> None:
-    (port,) = free_ports(1)
-    blind = Operator(operator.directory, operator.lab, {"LOCKSTEP_BROKER_URL": f"redis://127.0.0.1:{port}/0"})
+    home = operator.home
+    elsewhere = {
+        "LOCKSTEP_HOME": str(operator.directory / "nobody"),
+        "LOCKSTEP_LEDGER_URL": f"sqlite:///{home / 'ledger.sqlite'}",
+        "LOCKSTEP_ARTIFACTS": str(home / "artifacts"),
+    }
+    blind = Operator(operator.directory, operator.lab, elsewhere)
     said = asks(blind, "--json")
     assert (said.code, sorted(codes(said)["unseen-disk"])) == (3, ["fe1", "fe2", "fe3"]), said.output
     assert {row["disk"] for row in said.document["frontends"]} == {None}
+    assert "nobody looks at the disks: no broker is configured" in said.messages
     assert said.document["address"]["files"]["wrong"] == 0
 
 

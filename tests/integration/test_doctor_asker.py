@@ -200,7 +200,10 @@ def alone(answers: Mapping[str, bytes]) -> tuple[Visit, list[str]]:
     async def run() -> Visit:
         async with serving(serve) as url:
             target = Target.of(url, "App")
-            visit, _ = await ask_alone(Address("", target.base_url), target, 1, lambda manifest: list(manifest.files))
+            visit, _, moved = await ask_alone(
+                Address("", target.base_url), target, 1, lambda manifest: list(manifest.files)
+            )
+            assert not moved
             return visit
 
     return asyncio.run(run()), asked
@@ -221,4 +224,22 @@ def test_without_a_fleet_the_address_own_manifest_says_what_must_come() -> None:
 @pytest.mark.parametrize("version", [b"<html>", b'{"versionToken":"../../x"}'])
 def test_without_a_token_nothing_more_is_asked(version: bytes) -> None:
     visit, asked = alone({"/App/moduleservices/moduleversioninfo": version})
-    assert len(asked) == len(visit.replies) == 1
+    assert len(visit.replies) == 1
+    assert {path.partition("?")[0] for path in asked} == {"/App/moduleservices/moduleversioninfo"}
+
+
+def test_an_address_that_changes_its_version_meanwhile_says_nothing_at_one_moment() -> None:
+    tokens = iter([b"a", b"b"])
+
+    async def flip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked = await reader.readuntil(b"\r\n\r\n")
+            token = next(tokens, b"b") if b"versioninfo" in asked else b""
+            writer.write(ok(b'{"versionToken":"%s"}' % token))
+
+    async def run() -> bool:
+        async with serving(flip) as url:
+            target = Target.of(url, "App")
+            return (await ask_alone(Address("", url), target, 1, lambda _: []))[2]
+
+    assert asyncio.run(run())

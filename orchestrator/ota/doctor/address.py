@@ -35,7 +35,8 @@ class Compared:
         if reply.status != OK:
             # The words of an error are anybody's.
             return any(other.status == reply.status for other in self.frontends)
-        return any(reply.same(other) and reply.name == other.name for other in self.frontends)
+        # A name that was stripped on the way is another matter.
+        return any(reply.same(other) and reply.name in (None, other.name) for other in self.frontends)
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Address:
             code, what = Code.CHANGED_CONTENT, "something before the fleet changes content"
             remedy = f"find what rewrites bodies in {BETWEEN}: monitoring scripts, minifiers, sub_filter; switch it off"
         else:
-            code, what = Code.OTHER_BYTES, "it serves other bytes than their hash says"
+            code, what = Code.OTHER_BYTES, "it serves other bytes than its manifest lists"
             fleet = "" if self.seen.fleet else "with --fleet it can be said where they come from; "
             remedy = f"{fleet}see the frontends first, then {BETWEEN}"
         yield self._wrong(

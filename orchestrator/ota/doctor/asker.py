@@ -78,10 +78,11 @@ async def ask_all(
 
 async def ask_alone(
     address: Address, target: Target, stamp: int, choose: Callable[[ServedManifest], Sequence[str]]
-) -> tuple[Visit, ServedManifest | None]:
+) -> tuple[Visit, ServedManifest | None, bool]:
     """Ask an address of which nothing else is known: its own manifest says what must come back.
 
-    `choose` picks the URL paths of the files to ask for. The manifest is None where there was none.
+    `choose` picks the URL paths of the files to ask for. The manifest is None where there was none. Last comes whether
+    another version was served in the end than at first: then the manifest says nothing of what came in between.
     """
     trust = ssl.create_default_context()
     async with Asker(address, Subject(target.mount), trust, ANSWER_SECONDS) as asker:
@@ -94,7 +95,9 @@ async def ask_alone(
         manifest = asker.manifest
         if manifest is not None:
             replies.update(await asker.ask(of_served(target, manifest, choose(manifest), stamp)))
-        return Visit(address.name, address.url, replies), manifest
+        last = await asker.one(Question(Kind.VERSION, target.version(stamp + 1).url, Wanted()))
+        moved = isinstance(reply, Reply) and isinstance(last, Reply) and reply.token != last.token
+        return Visit(address.name, address.url, replies), manifest, moved
 
 
 class Asker:

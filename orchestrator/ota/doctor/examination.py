@@ -46,8 +46,8 @@ def _of_ledger(seen: Observations) -> Iterator[Finding]:
         yield Finding(
             Code.MOVED,
             Severity.UNKNOWN,
-            "the fleet was moved again and again while it was looked at: nothing of this was seen at one moment",
-            remedy="ask again when the deployment has ended: lockstep status",
+            "the version changed again and again while it was looked at: nothing of this was seen at one moment",
+            remedy="ask again when the deployment has ended (lockstep status); without one, frontends differ",
         )
     if seen.other_form:
         yield Finding(

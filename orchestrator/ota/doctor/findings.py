@@ -49,6 +49,8 @@ class Code(StrEnum):
     NOTHING_EXAMINED = "nothing-examined"
 
 
+#: Stands in a remedy for the names of the frontends that it is for.
+ANY = "FRONTEND"
 #: The longest text of a finding, in characters.
 MOST_LETTERS = 1_000
 #: Where the public address is meant.
@@ -86,8 +88,15 @@ def gathered(findings: Iterable[Finding]) -> list[Finding]:
     for finding in map(_printable, findings):
         groups.setdefault(replace(finding, where=()), []).extend(finding.where)
     order = list(Severity)
-    merged = [replace(finding, where=tuple(where)) for finding, where in groups.items()]
+    merged = [_named(replace(finding, where=tuple(where))) for finding, where in groups.items()]
     return sorted(merged, key=lambda finding: order.index(finding.severity))
+
+
+def _named(finding: Finding) -> Finding:
+    """With the frontend's name in the command to type, where it is one."""
+    return (
+        finding if len(finding.where) != 1 else replace(finding, remedy=finding.remedy.replace(ANY, finding.where[0]))
+    )
 
 
 def _printable(finding: Finding) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.paths import show
-from orchestrator.ota.doctor.findings import Code, Finding, Severity, listed
+from orchestrator.ota.doctor.findings import ANY, Code, Finding, Severity, listed
 from orchestrator.ota.doctor.look import Difference, Look, Unseen
 from orchestrator.ota.doctor.observations import OK, Observations, Release, Reply, Seat, Standing
 from orchestrator.ota.doctor.questions import Question
@@ -37,7 +37,7 @@ class Examined:
 
     def _standing(self) -> Iterator[Finding]:
         drain, name = self.seat.drain, self.seat.name
-        back = f"lockstep readmit {self.seen.fleet} {self._named}"
+        back = f"lockstep readmit {self.seen.fleet} {ANY}"
         why = "" if drain is None else f"{drain.reason}, by {drain.actor}"
         match self.seat.standing:
             case Standing.DRAINED:
@@ -148,13 +148,8 @@ class Examined:
         return self._anew()
 
     def _anew(self) -> str:
-        fleet, name = self.seen.fleet, self._named
-        return f"lockstep drain {fleet} {name}, then lockstep readmit {fleet} {name}: it is staged and proven anew"
-
-    @property
-    def _named(self) -> str:
-        """Its name in a command, so written that findings of several frontends are told as one."""
-        return self.seat.name if len(self.seen.seats) == 1 else "FRONTEND"
+        fleet = self.seen.fleet
+        return f"lockstep drain {fleet} {ANY}, then lockstep readmit {fleet} {ANY}: it is staged and proven anew"
 
     def _damage(self, look: Look) -> Iterator[Finding]:
         differences: list[Difference] = []

@@ -100,7 +100,7 @@ def test_without_a_way_to_workers_it_goes_on_and_says_why(world: World, web: Fle
 def test_a_frontend_that_is_elsewhere_by_now_is_not_looked_at(world: World, web: Fleet) -> None:
     document = web.model_dump(mode="json")
     document["frontends"][1]["address"] = "127.0.0.99"
-    document["frontends"][2]["url"] = web.frontends[2].base_url + "/"
+    document["frontends"][2]["url"] = web.frontends[2].base_url.replace("127.0.0.1", "127.0.0.3")
     looks = Nobody()
     examination = examined(world, Fleet.model_validate(document), looks)
     assert [errand.frontend for errand in looks.errands] == ["fe1", "fe3"]

@@ -69,7 +69,7 @@ ROWS = {
     "a frontend that was not brought along": Row(
         Scene(answers={"fe2": old}, disks={"fe2": BEHIND}),
         {Code.OLD_CONTENT: (WRONG, ("fe2",))},
-        (f"activation {named(2)}", f"`current` is {named(1)}", "lockstep readmit Production/web FRONTEND"),
+        (f"activation {named(2)}", f"`current` is {named(1)}", "lockstep readmit Production/web fe2"),
     ),
     "one of whose disk nobody knows": Row(
         Scene(answers={"fe2": old}, disks={"fe2": UNSEEN}),
@@ -234,6 +234,10 @@ ROWS = {
     ),
     "something that strips the activation": Row(
         Scene(address=lambda q: nameless(right(q))), {Code.STRIPPED_ACTIVATION: (WRONG, (ADDRESS,))}
+    ),
+    "something that strips the activation of an old release that a frontend in rotation serves": Row(
+        Scene(answers={"fe2": old}, disks={"fe2": BEHIND}, address=lambda q: nameless(old(q))),
+        {Code.OLD_CONTENT: (WRONG, ("fe2",)), Code.STRIPPED_ACTIVATION: (WRONG, (ADDRESS,))},
     ),
     "something that strips the pin": Row(
         Scene(address=lambda q: replace(right(q), pin=False)), {Code.STRIPPED_COOKIE: (WRONG, (ADDRESS,))}
