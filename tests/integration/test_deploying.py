@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -124,17 +125,39 @@ def test_an_unmodified_curl_gets_the_documents_from_every_frontend_and_its_log_a
         info = json.loads(_curl(f"{frontend.url}/ToDo/moduleservices/moduleinfo?{token}"))
         assert info["manifest"]["versionToken"] == token
         precache = json.loads(_curl(f"{frontend.url}/ToDo/precache.manifest?1700000000000"))
-        assert precache == {"versionToken": token, "urlVersions": info["manifest"]["urlVersions"]}
+        assert (precache["versionToken"], precache["urlVersions"]) == (token, info["manifest"]["urlVersions"])
+        assert set(precache["integrity"]) == set(precache["urlVersions"])
         assert len(precache["urlVersions"]) == len(VERSIONS["1.0.0"]) + 1
         for url, version in precache["urlVersions"].items():
             content = _curl(f"{frontend.url}{url}{version}")
             assert content == _curl(f"{frontend.url}{url}")
             assert version == "?" + _ota(content)
+            integrity = base64.b64encode(hashlib.sha256(content).digest()).decode()
+            assert precache["integrity"][url] == f"sha256-{integrity}"
         status = operator.reads("status", "web")["fleets"][0]
         requests = [json.loads(line) for line in frontend.access_log.read_text().splitlines()]
         named = {line["activation"] for line in requests if "moduleversioninfo?1700000000000" in line["request"]}
         assert named == {status["activation"]}
         assert {line["status"] for line in requests if "precache.manifest?17" in line["request"]} == {"200"}
+
+
+def test_a_release_that_needs_a_new_build_is_refused_until_that_is_confirmed(operator: Operator) -> None:
+    operator.builds("3.0.0", {**tree("one"), "native.json": b'{"format": 1, "app_name": "To Do"}'}, "ToDo")
+    before = operator.reads("status", "web")["fleets"][0]
+    plan = operator.reads("deploy", "web", "ToDo=3.0.0", "--dry-run")["apps"]["ToDo"]["update"]
+    assert plan["confirm"] == ["new-build"]
+    refused = operator.types("deploy", "web", "ToDo=3.0.0")
+    assert refused.code == 1
+    assert "app name: none → To Do" in refused.messages
+    assert "--new-build ToDo=ID" in refused.messages
+    assert operator.reads("status", "web")["fleets"][0] == before
+    done = operator.reads("deploy", "web", "ToDo=3.0.0", "--new-build", "7.3-1187")
+    assert done["updates"]["ToDo"]["new_build"][0]["rule"] == "app name"
+    (build,) = operator.reads("builds", "list", "Lab", "--app", "ToDo")["builds"]
+    assert (build["build"], build["version"]) == ("7.3-1187", "3.0.0")
+    assert operator.types("builds", "retire", "Lab", "ToDo", "7.3-1187").code == 0
+    assert operator.types("rollback", "web").code == 1
+    assert operator.types("rollback", "web", "--accept-outdated-builds").code == 0
 
 
 def test_a_staged_release_is_shown_to_nobody_but_with_its_preview_cookie(operator: Operator) -> None:
