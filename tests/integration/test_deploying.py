@@ -9,16 +9,20 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from email.message import Message
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
 
 from deploy.lab import Lab
 from orchestrator.domain.release import ota_hash
+from tests.integration.awkward import as_directory, as_tar, as_zip, awkward
 from tests.integration.operator import Operator, tree, wait_until
 from tests.integration.postgres import Postgres
 
@@ -194,7 +198,9 @@ def test_a_second_deployment_is_refused_while_one_is_open(operator: Operator) ->
 def test_a_dry_run_plans_nothing(operator: Operator) -> None:
     before = operator.reads("history", "web")
     plan = operator.reads("deploy", "web", "ToDo=2.0.0", "--dry-run")
-    assert plan["apps"]["ToDo"] == {"from": "1.0.0", "to": "2.0.0", "digest": plan["apps"]["ToDo"]["digest"]}
+    assert (plan["apps"]["ToDo"]["from"], plan["apps"]["ToDo"]["to"]) == ("1.0.0", "2.0.0")
+    assert plan["apps"]["ToDo"]["update"]["kind"] == "seamless"
+    assert plan["apps"]["Portal"]["update"] is None
     assert operator.reads("history", "web") == before
 
 
@@ -234,6 +240,60 @@ def test_workers_of_their_own_on_postgresql(operator: Operator, postgres: Postgr
             assert elsewhere.types("deploy", "web", "ToDo=2.0.0").code == 0
         observed.assert_clean()
         assert len(set(elsewhere.served().values())) == 1
+
+
+def test_bytes_and_names_survive_from_every_kind_of_source_to_every_frontend(
+    operator: Operator, tmp_path: Path
+) -> None:
+    todo, portal = awkward("todo"), awkward("portal")
+    builds = (
+        ("ToDo", "9-directory", as_directory(todo, tmp_path / "todo")),
+        ("ToDo", "9-zip", as_zip(todo, tmp_path / "todo.zip")),
+        ("Portal", "9-tar", as_tar(portal, tmp_path / "portal.tar.gz")),
+    )
+    digests = {
+        version: operator.reads("release", "build", str(source), "--app", app, "--version", version)["digest"]
+        for app, version, source in builds
+    }
+    # So it does not matter which of the two is deployed: the digest says that every byte and name is the same.
+    assert digests["9-directory"] == digests["9-zip"]
+    # What is wrong is to be found here, not by the deployment.
+    operator.policy(verify=0)
+    try:
+        assert operator.types("deploy", "web", "ToDo=9-zip", "Portal=9-tar").code == 0
+        for frontend in operator.lab.frontends:
+            _assert_served_as_it_was(frontend.url, "ToDo", todo)
+            _assert_served_as_it_was(frontend.url, "Portal", portal)
+    finally:
+        operator.policy()
+        assert operator.types("rollback", "web").code == 0
+
+
+def _assert_served_as_it_was(url_of_frontend: str, app: str, files: Mapping[str, bytes]) -> None:
+    """Each file as the manifest that clients get spells its URL, by path and by hash."""
+    address = urlsplit(url_of_frontend)
+    with closing(HTTPConnection(str(address.hostname), address.port, timeout=30)) as connection:
+
+        def get(target: str) -> tuple[bytes, Message]:
+            connection.request("GET", target, headers={"Accept-Encoding": "gzip, br"})
+            answer = connection.getresponse()
+            content = answer.read()
+            assert answer.status == 200, (target, answer.status)
+            return content, answer.headers
+
+        precache = json.loads(get(f"/{app}/precache.manifest")[0])
+        found = {unquote(url.removeprefix(f"/{app}/"), errors="strict"): url for url in precache["urlVersions"]}
+        assert set(found) == set(files)
+        for path, url in found.items():
+            version = precache["urlVersions"][url]
+            for target in (url, url + version):
+                content, headers = get(target)
+                assert content == files[path], target
+                assert f"?{_ota(content)}" == version, target
+                sha256 = base64.b64encode(hashlib.sha256(content).digest()).decode()
+                assert precache["integrity"][url] == f"sha256-{sha256}", target
+                assert "charset" not in headers["Content-Type"], target
+                assert headers["Content-Encoding"] is None, target
 
 
 def _curl(url: str, *options: str) -> bytes:
