@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.ota.answers import Answer, MalformedError, NoAnswer, read_manifest, read_name, read_version
+from orchestrator.ota.attempt import PARALLEL, RETRIES
+from orchestrator.ota.behaviour import Behaviour
 from orchestrator.ota.client import CHANGED, MORE, PARTS, Client
 from orchestrator.ota.tally import Fault, Kind, Tally
 from orchestrator.ota.target import Ask, Want
@@ -91,7 +93,7 @@ def reply(random: Random) -> Reply:
 
 
 class Versions(Target[Replies]):
-    """The replies to one observer, in its first two rounds."""
+    """The replies to one observer, in its first three rounds."""
 
     name = "versions"
     short = 1500
@@ -111,10 +113,11 @@ class Versions(Target[Replies]):
     def check(self, made: Replies) -> bool:
         mount, replies = made
         read = [_check_read(one, mount) for one in replies]
-        tally = _observe(Observed.of("http://frontend.example", "ToDo", mount), replies)
-        json.dumps(tally.document()).encode()
-        for finding in tally.samples:
-            assert all(text.isprintable() for text in finding.document().values() if isinstance(text, str))
+        for behaviour in Behaviour:
+            tally = _observe(Observed.of("http://frontend.example", "ToDo", mount), replies, behaviour)
+            json.dumps(tally.document()).encode()
+            for finding in tally.samples:
+                assert all(text.isprintable() for text in finding.document().values() if isinstance(text, str))
         return all(read)
 
 
@@ -160,23 +163,27 @@ def _check_paths(files: Mapping[str, str], mount: str) -> None:
             assert " " not in ask.url
 
 
-def _observe(target: Observed, replies: tuple[Reply, ...]) -> Tally:
-    """Two rounds of a client. Every round comes to an end, and asks no more than it may."""
+def _observe(target: Observed, replies: tuple[Reply, ...], behaviour: Behaviour) -> Tally:
+    """Three rounds of a client. Every round comes to an end, and asks no more than it may."""
     tally = Tally()
-    client = Client(target, tally, random=Random(1), elapsed=lambda: 1.0, stamp=lambda: 1)
+    client = Client(target, tally, random=Random(1), elapsed=lambda: 1.0, stamp=lambda: 1, behaviour=behaviour)
     given = 0
-    for _ in range(2):
+    for _ in range(3):
         steps = client.round()
         asked = 0
         try:
-            ask = next(steps)
+            asks = next(steps)
             while True:
-                _check_ask(ask)
-                asked += 1
-                assert asked <= 3 + CHANGED + MORE + PARTS
-                answer = _answer(replies[given % len(replies)])
-                given += 1
-                ask = steps.send(answer)
+                assert 1 <= len(asks) <= PARALLEL
+                answers = []
+                for ask in asks:
+                    _check_ask(ask)
+                    answers.append(_answer(replies[given % len(replies)]))
+                    given += 1
+                asked += len(asks)
+                # An upgrade fetches what it lacks of a few files, and tries again a few times.
+                assert asked <= 4 + CHANGED + RETRIES + MORE + PARTS
+                asks = steps.send(tuple(answers))
         except StopIteration as end:
             assert isinstance(end.value, bool)
     return tally
