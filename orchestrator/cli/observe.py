@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,12 +63,13 @@ def observe(
     2 usage.
 
     Examples:
-    lockstep observe https://apps.example.org --app ToDo
+      lockstep observe https://apps.example.org --app ToDo
 
-    lockstep observe http://10.0.0.10:8080 --app ToDo --clients 16 --as lockstep,stock --until-stopped --json
+      lockstep observe http://10.0.0.10:8080 --app ToDo --clients 16 --as lockstep,stock --until-stopped --json
     """
     target = Target.of(url, app, mount)
     behaviours = parse_behaviours(behave_as or [Behaviour.LOCKSTEP], clients)
+    _allow_connections()
     with _progress(messages()) as (on_progress, seconds):
         end = None if until_stopped else duration
         tally = asyncio.run(_watch(target, clients, behaviours, end, on_progress, seconds))
@@ -91,6 +93,12 @@ def parse_behaviours(texts: Sequence[str], clients: int) -> tuple[Behaviour, ...
             "fewer clients than behaviours", expected=f"--clients {len(behaviours)} or more", found=str(clients)
         )
     return behaviours
+
+
+def _allow_connections() -> None:
+    """A thousand clients that upgrade at once hold five thousand connections: as many as the system lets us have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _watch(

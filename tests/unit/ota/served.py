@@ -146,16 +146,22 @@ def new_client(tally: Tally, random: Random, behaviour: Behaviour = Behaviour.LO
     return Client(target, tally, random=random, elapsed=lambda: 0.0, stamp=lambda: 17, behaviour=behaviour)
 
 
-def go_round(client: Client, answer: Callable[[Ask], Answer | NoAnswer]) -> tuple[list[Ask], bool]:
-    asked: list[Ask] = []
+def go_steps(client: Client, answer: Callable[[Ask], Answer | NoAnswer]) -> tuple[list[tuple[Ask, ...]], bool]:
+    """A round, and what was asked at once at each of its steps."""
+    asked = []
     steps = client.round()
     try:
         asks = next(steps)
         while True:
-            asked += asks
+            asked.append(asks)
             asks = steps.send(tuple(answer(ask) for ask in asks))
     except StopIteration as end:
         return asked, bool(end.value)
+
+
+def go_round(client: Client, answer: Callable[[Ask], Answer | NoAnswer]) -> tuple[list[Ask], bool]:
+    asked, whole = go_steps(client, answer)
+    return [ask for asks in asked for ask in asks], whole
 
 
 def watch(observed: Fleet, behaviour: Behaviour = Behaviour.LOCKSTEP) -> Tally:
