@@ -92,6 +92,12 @@ def test_one_activation_that_gives_another_token_there_is_mixed() -> None:
     assert dict(scene.tally.kinds) == {Kind.MIXED: 1}
 
 
+def test_integrity_of_another_version_is_not_held_against_this_one() -> None:
+    scene = answering(offered(), Answer(200, wrong(versionToken="other")))
+    scene.go()
+    assert (scene.upgrades(), dict(scene.tally.kinds)) == ((1, 0, 0), {Kind.UNNAMED: 1})
+
+
 @pytest.mark.parametrize("entry", [True, False])
 def test_a_release_that_is_newer_than_the_one_wanted_is_waited_for(entry: bool) -> None:
     """The pin is that of the newest release from then on, so nothing of the page may be held against the old one."""

@@ -105,10 +105,10 @@ def test_a_file_that_moved_is_fetched_again_and_one_that_was_dropped_is_not(beha
 def test_a_rollback_is_an_upgrade_and_fetches_what_the_switch_had_dropped(behaviour: Behaviour) -> None:
     first, second = release(1), release(2, changed=4)
     scene = Scene(behaviour, first)
-    for epoch, served in ((2, second), (3, first)):
+    for epoch, served in ((2, second), (3, first), (4, second)):
         scene.deploy(epoch, served)
         assert len(scene.fetched()) == 4
-    assert (scene.held(), scene.upgrades()) == (token(first), (2, 0, 0))
+    assert (scene.held(), scene.upgrades()) == (token(second), (3, 0, 0))
 
 
 def by_hash(path: str, reply: Reply) -> Replace:
@@ -204,6 +204,14 @@ def test_a_checkpoint_serves_another_version_only_where_that_lists_the_same_file
     scene.deploy(3, {**release(2, changed=9), "/A/000.js": b"three", "/A/007.js": b"three"})
     scene.client.device.start()
     assert sorted(scene.fetched()) == ["/A/000.js", "/A/007.js"]
+
+
+def test_a_checkpoint_does_not_grow_with_the_versions_that_are_offered() -> None:
+    scene = Scene(LOCKSTEP, release(1))
+    scene.replace = by_hash("/A/007.js", Answer(404, b""))
+    for epoch, served in ((2, release(2, changed=9)), (3, release(3, changed=9)), (4, release(2, changed=9))):
+        scene.deploy(epoch, served)
+        assert len(set(scene.fetched())) == 9
 
 
 def test_lockstep_tries_again_at_the_next_check() -> None:
