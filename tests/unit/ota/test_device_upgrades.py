@@ -208,7 +208,7 @@ def test_a_checkpoint_serves_another_version_only_where_that_lists_the_same_file
 
 def test_a_checkpoint_does_not_grow_with_the_versions_that_are_offered() -> None:
     scene = Scene(LOCKSTEP, release(1))
-    scene.replace = by_hash("/A/007.js", Answer(404, b""))
+    scene.replace = by_hash("/A/007.js", NoAnswer(Fault(Kind.TIMEOUT, "", "")))
     for epoch, served in ((2, release(2, changed=9)), (3, release(3, changed=9)), (4, release(2, changed=9))):
         scene.deploy(epoch, served)
         assert len(set(scene.fetched())) == 9
