@@ -9,7 +9,15 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.ota.answers import Answer, MalformedError, NoAnswer, read_manifest, read_name, read_version
+from orchestrator.ota.answers import (
+    Answer,
+    MalformedError,
+    NoAnswer,
+    read_manifest,
+    read_name,
+    read_precache,
+    read_version,
+)
 from orchestrator.ota.attempt import PARALLEL, RETRIES
 from orchestrator.ota.behaviour import Behaviour
 from orchestrator.ota.client import CHANGED, MORE, PARTS, Client
@@ -69,6 +77,8 @@ def body(random: Random) -> bytes:
         return pick(random, _CONTENTS)
     mount = pick(random, (MOUNT, MOUNT, "/"))
     whole: Any = {"versionToken": token} if kind < 5 else document(token, mount)
+    if kind == 4:
+        whole["integrity"] = {f"{mount}js/app.js": pick(random, (Answer(200, _CONTENTS[1]).integrity, "sha256-x"))}
     if kind >= 5 and random.random() < 0.2:
         versions = whole["manifest"]["urlVersions"]
         versions[mount + pick(random, (*ODD_PATHS, odd_text(random)))] = pick(random, list(versions.values()))
@@ -106,6 +116,11 @@ class Versions(Target[Replies]):
         token = "a" * 22
         good = (spelled(random, {"versionToken": token}), spelled(random, document(token, mount)), *_CONTENTS)
         replies: list[Reply] = [(200, each, _NAMES[0], None) for each in good]
+        if random.random() < 0.5:
+            # And an upgrade: a token and its manifest come as answers to the next round's questions, or nearly so.
+            upgrade = spelled(random, {"versionToken": "b" * 22}), spelled(random, document("b" * 22, mount))
+            replies += [(200, _CONTENTS[0], _NAMES[0], None)] * random.randrange(6)
+            replies += [(200, each, _NAMES[1], None) for each in (*upgrade, upgrade[0], *_CONTENTS)]
         for _ in range(random.randint(0, 2)):
             replies[random.randrange(len(replies))] = reply(random)
         return mount, tuple(replies)
@@ -142,7 +157,18 @@ def _check_read(one: Reply, mount: str) -> bool:
         good += 1
     except MalformedError as error:
         _check_fault(error)
+    _check_precache(content)
     return good >= 2
+
+
+def _check_precache(content: bytes) -> None:
+    try:
+        precache = read_precache(content)
+    except MalformedError as error:
+        _check_fault(error)
+        return
+    assert re.fullmatch(r"[A-Za-z0-9+/_=-]{1,64}", precache.token)
+    assert all(re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", value) for value in precache.integrity.values())
 
 
 def _check_fault(error: MalformedError) -> None:

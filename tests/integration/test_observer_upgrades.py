@@ -134,15 +134,15 @@ def test_a_file_that_is_mended_lets_the_next_try_through(site: Site) -> None:
     flip = Flip(site, 2)
 
     def until(tally: Tally) -> bool:
-        if flip.done(tally) and all(tally.upgrades.of(Ending.FAILED, behaviour) for behaviour in Behaviour):
+        if flip.done(tally) and tally.upgrades.of(Ending.FAILED, LOCKSTEP) >= 12:
             site.put(place, OTHER[BROKEN])
         return tally.upgrades.of(Ending.COMPLETED) == 2
 
     tally = run(site.url, until, behaviours=(LOCKSTEP, STOCK))
     assert only(tally, Kind.OTHER_BYTES), tally.document()
     assert ended(tally, LOCKSTEP)["completed"] == ended(tally, STOCK)["completed"] == 1
-    # Stock had given up until the app was started again.
-    assert ended(tally, STOCK)["failed"] == 1 <= ended(tally, LOCKSTEP)["failed"]
+    # Stock gives up until the app is started again: some ten rounds for each try.
+    assert 0 < 2 * ended(tally, STOCK)["failed"] < ended(tally, LOCKSTEP)["failed"]
 
 
 def test_a_file_of_the_right_md5_and_another_sha256_is_refused_by_lockstep_alone(site: Site) -> None:
