@@ -98,8 +98,10 @@ def test_nothing_checked_when_the_time_is_over_is_no_success() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--clients", "0"], ["--duration", "0"], ["--duration", "nan"], ["--clients", "x"], ["--mount", "x"]]
-    + [["--as", "android"], ["--as", ""], ["--as", "stock,,lockstep"], ["--as", "stock,lockstep", "--clients", "1"]],
+    [
+        *(["--clients", "0"], ["--duration", "0"], ["--duration", "nan"], ["--clients", "x"], ["--mount", "x"]),
+        *(["--as", "android"], ["--as", ""], ["--as", "stock,,lockstep"], ["--as", "stock,lockstep", "--clients", "1"]),
+    ],
 )
 def test_what_can_not_be_understood_exits_with_2(options: list[str]) -> None:
     with started("http://127.0.0.1:1", *options) as process:
