@@ -22,20 +22,18 @@ RETRIED_SHARE = 5
 
 
 class Attempt:
-    """From the manifest that the device goes by to its end. `unreachable`: it failed for want of answers."""
+    """From the manifest that the device goes by to how it ends."""
 
     def __init__(self, device: Device, witness: Witness, manifest: ServedManifest) -> None:
         self._device = device
         self._witness = witness
         self._manifest = manifest
         self._integrity: Mapping[str, str] = {}
-        self.unreachable = False
 
     def go(self, precache: Ask) -> Asking[Ending | None]:
         """Fetch all that the device lacks, and switch. None: dropped, because a newer release was met on the way."""
         if self._device.behaviour.checks_integrity:
             if not (yield from self._learn_integrity(precache)):
-                self.unreachable = True
                 return Ending.FAILED
             page = self._witness.page
             if page is not None and page.token != self._manifest.token:
@@ -66,8 +64,7 @@ class Attempt:
             faults: tuple[Fault, ...] = (got.fault,)
         else:
             faults = judge.judge_file(ota, got) or judge.judge_integrity(self._integrity.get(path), got)
-        if not self._witness.note(ask, faults, None):
-            self.unreachable = True
+        self._witness.note(ask, faults, None)
         if faults or isinstance(got, NoAnswer) or not got.body:
             return False
         self._device.keep(path, ota)

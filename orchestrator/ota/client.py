@@ -79,8 +79,9 @@ class Client:
         if manifest is not None and right:
             self._judge_by(manifest)
         first = self._device.held is None
-        if wanted and not first and not (yield from self._upgrade(token, manifest)):
-            return False
+        ending = None
+        if wanted and not first:
+            ending = yield from self._upgrade(token, manifest)
         if manifest is None:
             return False
         if wanted and first and self._device.takes(token, manifest):
@@ -88,8 +89,9 @@ class Client:
             self._device.switch(manifest)
         if not right:
             return False
-        fetched = wanted and not first
-        return (yield from self._look_around(manifest, [] if fetched else manifest.changed(before)))
+        changed = manifest.changed(before) if ending is None else []
+        whole = yield from self._look_around(manifest, changed)
+        return whole and ending is not Ending.FAILED
 
     def _check_version(self) -> Asking[tuple[str, bool] | None]:
         """The token that is served, and whether its epoch is not older than what was seen; None without a token."""
@@ -150,10 +152,9 @@ class Client:
         else:
             self._witness.note(self._target.document(waiting.path), faults, waiting.activation)
 
-    def _upgrade(self, token: str, manifest: ServedManifest | None) -> Asking[bool]:
-        """Let the device upgrade as it behaves. Returns False where that failed for want of answers."""
+    def _upgrade(self, token: str, manifest: ServedManifest | None) -> Asking[Ending | None]:
+        """Let the device upgrade as it behaves. None where it dropped that for a newer release."""
         device = self._device
-        attempt = None
         ending: Ending | None = Ending.FAILED
         if manifest is not None and device.takes(token, manifest):
             if device.held is not None and device.held.token == manifest.token:
@@ -165,7 +166,7 @@ class Client:
             device.fail()
         if ending is not None:
             self._tally.upgrades.end(device.behaviour, ending)
-        return attempt is None or ending is not Ending.FAILED or not attempt.unreachable
+        return ending
 
     def _look_around(self, manifest: ServedManifest, changed: Sequence[str]) -> Asking[bool]:
         """Files by hash, then the page: the entry document as navigation, and parts of it."""

@@ -8,9 +8,10 @@ import pytest
 
 from orchestrator.ota.answers import Answer, MalformedError, read_precache
 from orchestrator.ota.behaviour import Behaviour
+from orchestrator.ota.client import MORE, PARTS
 from orchestrator.ota.tally import Kind
 from orchestrator.ota.target import Ask, Want
-from tests.unit.ota.served import ENTRY, name, precache, token
+from tests.unit.ota.served import ENTRY, go_round, name, precache, token
 from tests.unit.ota.test_device_upgrades import FAILED, LOCKSTEP, STOCK, Reply, Scene, release
 
 GOOD = Answer(200, b"x").integrity
@@ -70,9 +71,11 @@ def test_without_integrity_an_upgrade_goes_by_the_hashes_alone(reply: Reply) -> 
         *FAILED[-3:],
     ],
 )
-def test_without_an_answer_that_can_be_read_the_upgrade_fails_and_the_round_ends(reply: Reply, kind: Kind) -> None:
+def test_without_an_answer_that_can_be_read_the_upgrade_fails_before_any_file_of_it(reply: Reply, kind: Kind) -> None:
     scene = answering(offered(), reply)
-    assert scene.go()[-1].want is Want.PRECACHE
+    asked, whole = go_round(scene.client, scene.answer)
+    assert [ask.want for ask in asked[3:]] == [*[Want.BY_HASH] * MORE, Want.DOCUMENT, *[Want.PART] * PARTS]
+    assert not whole
     assert scene.upgrades() == (0, 1, 0)
     assert dict(scene.tally.kinds) == {kind: 1}
 
@@ -110,7 +113,10 @@ def test_a_release_that_is_newer_than_the_one_wanted_is_waited_for(entry: bool) 
 
     scene.replace = flip
     asked = scene.go()
-    assert {ask.want for ask in asked} == {Want.VERSION, Want.MANIFEST, Want.PRECACHE, Want.BY_HASH}
+    assert [ask.want for ask in asked[:3]] == [Want.VERSION, Want.MANIFEST, Want.PRECACHE]
+    # The files of what was dropped are looked at all the same: every frontend must have them.
+    assert {ask.want for ask in asked[3:]} == {Want.BY_HASH}
+    assert {"/A/000.js", "/A/001.js", "/A/002.js"} <= {ask.url.partition("?")[0] for ask in asked[3:]}
     assert (scene.held(), scene.upgrades()) == (token(release(1)), (0, 0, 0))
     scene.go()
     assert (scene.held(), scene.upgrades()) == (token(new), (1, 0, 0))

@@ -54,8 +54,7 @@ class Scene:
     def fetched(self) -> list[str]:
         """A round; the paths that it asked for by hash, but for the sample at its end."""
         paths = [ask.url.partition("?")[0] for ask in self.go() if ask.want is Want.BY_HASH]
-        served = self.frontend.held[self.frontend.current]
-        return paths[: -min(MORE, len(served))] if self.held() == token(served) else paths
+        return paths[: -min(MORE, len(self.frontend.held[self.frontend.current]))]
 
     def held(self) -> str:
         manifest = self.client.device.held
@@ -208,7 +207,7 @@ def test_a_checkpoint_serves_another_version_only_where_that_lists_the_same_file
 
 def test_a_checkpoint_does_not_grow_with_the_versions_that_are_offered() -> None:
     scene = Scene(LOCKSTEP, release(1))
-    scene.replace = by_hash("/A/007.js", NoAnswer(Fault(Kind.TIMEOUT, "", "")))
+    scene.replace = by_hash("/A/007.js", Answer(404, b""))
     for epoch, served in ((2, release(2, changed=9)), (3, release(3, changed=9)), (4, release(2, changed=9))):
         scene.deploy(epoch, served)
         assert len(set(scene.fetched())) == 9
