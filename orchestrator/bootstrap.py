@@ -19,6 +19,7 @@ from orchestrator.settings import Settings
 if TYPE_CHECKING:
     from orchestrator.adapters.dispatch import CeleryDispatch
     from orchestrator.adapters.lease import RedisLeases
+    from orchestrator.adapters.looks import RedisLooks
 
 
 def utc_now() -> datetime:
@@ -66,6 +67,13 @@ class Lockstep:
         from orchestrator.adapters.dispatch import CeleryDispatch  # noqa: PLC0415
 
         return CeleryDispatch(self._broker_url)
+
+    @cached_property
+    def looks(self) -> RedisLooks:
+        """Looks at frontends' disks; `UsageError` where no broker is configured."""
+        from orchestrator.adapters.looks import RedisLooks  # noqa: PLC0415
+
+        return RedisLooks(self._broker_url, self.dispatch)
 
     @cached_property
     def leases(self) -> RedisLeases:

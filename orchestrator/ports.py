@@ -13,6 +13,7 @@ from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
+from orchestrator.ota.doctor.look import Errand, Look, Unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,23 @@ class Dispatch(Protocol):
 
         `UnansweredError` where the broker can't be asked.
         """
+        ...
+
+
+class Looks(Protocol):
+    """Looks at frontends' disks, by workers: the orchestrator speaks no SSH. Read-only, and no step of a deployment."""
+
+    def look(
+        self, errands: Sequence[Errand], seconds: float, heard: Callable[[int], None]
+    ) -> Mapping[str, Look | Unseen]:
+        """Have workers look, side by side, and wait for at most `seconds`; `heard` is told how many have answered.
+
+        Every frontend is in the answer: `Unseen` where nobody could look, or said so in time. Nothing is raised.
+        """
+        ...
+
+    def put(self, errand: Errand, seen: Look | Unseen) -> None:
+        """What a worker saw. `UnansweredError` where it may not have been taken."""
         ...
 
 

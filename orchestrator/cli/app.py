@@ -15,6 +15,7 @@ from orchestrator.cli import (
     inventory,
     lab,
     observe,
+    ota,
     release,
     rotation,
     standalone,
@@ -45,6 +46,7 @@ app.add_typer(builds.app, name="builds", help="Installed apps in the field.")
 app.add_typer(inventory.app, name="inventory", help="Environments, fleets, frontends and apps.")
 app.add_typer(frontend.app, name="frontend", help="What a frontend needs.")
 app.command("observe")(observe.observe)
+app.add_typer(ota.app, name="ota", help="Over-the-air updates in the field.")
 app.command("standalone")(standalone.standalone)
 app.add_typer(lab.app, name="lab", help="A real fleet on this machine, to try things out.")
 
