@@ -17,7 +17,7 @@ from inventory import loader
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.deployment import Deployment, State
 from orchestrator.ota.behaviour import Behaviour
-from orchestrator.services.deployments import Deploying, Schedule
+from orchestrator.services.deployments import Schedule
 from orchestrator.settings import Settings
 from tests.integration.operator import PATIENCE, Operator, tree
 
