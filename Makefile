@@ -7,7 +7,7 @@ BIN := .venv/bin
 SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
 # Network namespaces need root: without it nothing uses what makes and cuts them.
 NETWORK_PROGRAMS := $(if $(filter 0,$(shell id -u)),ip nft)
-TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb $(NETWORK_PROGRAMS)
+TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb chromium $(NETWORK_PROGRAMS)
 
 .PHONY: help demo test simulate chaos ota partitions fuzz check setup lock clean
 

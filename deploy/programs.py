@@ -105,6 +105,7 @@ PROGRAMS: Mapping[str, Program] = {
         Program("zip", "zip"),
         Program("postgres", "postgresql"),
         Program("initdb", "postgresql"),
+        Program("chromium", "chromium", commands=("chromium", "chromium-browser", "google-chrome")),
         Program("ip", "iproute2", version_flag="-V"),
         Program("nft", "nftables"),
     )

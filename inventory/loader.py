@@ -15,7 +15,18 @@ from inventory import document
 from inventory.document import Node
 from inventory.fields import entries, fields, one_of, plain, refuse, validated
 from inventory.load_balancer import check_drainable, load_balancer
-from inventory.model import Address, BaseUrl, Fleet, Frontend, Inventory, LoadBalancer, MountedApp, Name, Policy
+from inventory.model import (
+    Address,
+    BaseUrl,
+    Distribution,
+    Fleet,
+    Frontend,
+    Inventory,
+    LoadBalancer,
+    MountedApp,
+    Name,
+    Policy,
+)
 from inventory.problem import Place, Report, shown
 
 #: The manual: an inventory with every field.
@@ -25,17 +36,20 @@ EXAMPLE = Path(__file__).with_name("example.yml")
 DEFAULTS = ("user", "port", "root", "identity")
 
 # A record's own name is its key in the file.
-APP_FIELDS = tuple(field for field in MountedApp.model_fields if field != "name")
+# How an app is distributed is an environment's to say.
+APP_FIELDS = tuple(field for field in MountedApp.model_fields if field not in ("name", "distribution"))
 FRONTEND_FIELDS = tuple(field for field in Frontend.model_fields if field != "name")
 FLEET_FIELDS = (*(field for field in Fleet.model_fields if field not in ("environment", "name")), "defaults")
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _HOST: TypeAdapter[str | None] = TypeAdapter(Address | None)
+_DISTRIBUTION = TypeAdapter(Distribution)
 _URL: TypeAdapter[BaseUrl | None] = TypeAdapter(BaseUrl | None)
 _APP, _POLICY, _FRONTEND = TypeAdapter(MountedApp), TypeAdapter(Policy), TypeAdapter(Frontend)
 
 # What the fields take that must be there, for those who left them out.
 _ROOT_NEEDS = {"apps": "every app by name, each with its mount path", "environments": "environments by name"}
+ENVIRONMENT_FIELDS = ("fleets", "distribution")
 _ENVIRONMENT_NEEDS = {"fleets": "fleets by name"}
 _FLEET_NEEDS = {"apps": "a list of names under apps", "frontends": "at least one frontend by name"}
 _APP_NEEDS = {"mount": "a mount path: / or /Segment/"}
@@ -94,10 +108,11 @@ def _drafts(root: Node, report: Report) -> list[_Draft]:
     drafts = []
     for environment, node in entries(top.get("environments"), report).items():
         _check_name(node, report)
-        inside = fields(node, tuple(_ENVIRONMENT_NEEDS), report, _ENVIRONMENT_NEEDS)
+        inside = fields(node, ENVIRONMENT_FIELDS, report, _ENVIRONMENT_NEEDS)
+        here = _distributed(inside.get("distribution"), apps, report)
         for name, fleet in entries(inside.get("fleets"), report).items():
             _check_name(fleet, report)
-            drafts.append(_draft(environment, name, fleet, apps, report))
+            drafts.append(_draft(environment, name, fleet, here, report))
     return drafts
 
 
@@ -128,6 +143,23 @@ def _check_name(node: Node, report: Report) -> None:
 def _app(node: Node, report: Report) -> MountedApp | None:
     given = fields(node, APP_FIELDS, report)
     return validated(_APP, {"name": node.field[-1], **plain(given)}, node, report, given=given, missing=_APP_NEEDS)
+
+
+def _distributed(
+    node: Node | None, apps: Mapping[str, MountedApp | None], report: Report
+) -> dict[str, MountedApp | None]:
+    """The apps as an environment distributes them."""
+    here = dict(apps)
+    for name, entry in entries(node, report).items():
+        if name not in apps:
+            expected = one_of(name, apps) if apps else "an app that is named under apps"
+            report.add(entry.key, entry.field, "names no app", expected=expected)
+            continue
+        distribution = validated(_DISTRIBUTION, entry.plain(), entry, report)
+        app = apps[name]
+        if app is not None and distribution is not None:
+            here[name] = app.model_copy(update={"distribution": distribution})
+    return here
 
 
 def _mounted(node: Node | None, apps: Mapping[str, MountedApp | None], report: Report) -> tuple[MountedApp, ...]:

@@ -78,6 +78,15 @@ class Unreachable(StrEnum):
     DRAIN = "drain"
 
 
+class Distribution(StrEnum):
+    """How an app's installed clients get new versions in an environment (docs/ota.md, "Distribution")."""
+
+    #: Over the air, and through the stores.
+    HYBRID = "hybrid"
+    #: Through the stores alone. Browsers are updated as ever.
+    STORE_ONLY = "store-only"
+
+
 class Policy(Record):
     """How deployments of a fleet go. Times are limits in seconds, unless named otherwise.
 
@@ -121,10 +130,11 @@ class Frontend(Record):
 
 
 class MountedApp(Record):
-    """An app of a fleet and where it is mounted."""
+    """An app of a fleet: where it is mounted, and how its installed clients get new versions in this environment."""
 
     name: AppName
     mount: Mount
+    distribution: Distribution = Distribution.HYBRID
 
 
 class LoadBalancer(Record):

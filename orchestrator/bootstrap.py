@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Engine
+
 from orchestrator.adapters.artifacts import DirectoryArtifacts
+from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.domain.errors import UsageError
@@ -16,6 +19,7 @@ from orchestrator.settings import Settings
 if TYPE_CHECKING:
     from orchestrator.adapters.dispatch import CeleryDispatch
     from orchestrator.adapters.lease import RedisLeases
+    from orchestrator.adapters.looks import RedisLooks
 
 
 def utc_now() -> datetime:
@@ -37,10 +41,19 @@ class Lockstep:
     @cached_property
     def ledger(self) -> SqlLedger:
         """The ledger, its schema brought up to date."""
+        return SqlLedger(self._engine, self.clock)
+
+    @cached_property
+    def builds(self) -> SqlBuilds:
+        """The installed apps in the field, in the same database."""
+        return SqlBuilds(self._engine, self.clock)
+
+    @cached_property
+    def _engine(self) -> Engine:
         self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = open_engine(self.settings.ledger_url)
         upgrade(engine)
-        return SqlLedger(engine, self.clock)
+        return engine
 
     @cached_property
     def artifacts(self) -> DirectoryArtifacts:
@@ -54,6 +67,13 @@ class Lockstep:
         from orchestrator.adapters.dispatch import CeleryDispatch  # noqa: PLC0415
 
         return CeleryDispatch(self._broker_url)
+
+    @cached_property
+    def looks(self) -> RedisLooks:
+        """Looks at frontends' disks; `UsageError` where no broker is configured."""
+        from orchestrator.adapters.looks import RedisLooks  # noqa: PLC0415
+
+        return RedisLooks(self._broker_url, self.dispatch)
 
     @cached_property
     def leases(self) -> RedisLeases:

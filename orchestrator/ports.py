@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
+from orchestrator.domain.build import Build
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
+from orchestrator.ota.doctor.look import Errand, Look, Unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,22 @@ class Ledger(Releases, Deployments, Protocol):
     """The SQL database."""
 
 
+class Builds(Protocol):
+    """The ledger's builds: which installed apps are in the field."""
+
+    def builds(self, environment: str | None = None, app: str | None = None, *, retired: bool = False) -> list[Build]:
+        """Builds, oldest first; with `retired` also those that nobody has any more."""
+        ...
+
+    def add_build(self, build: Build) -> Build:
+        """Record a build. The same again is no change; `ConflictError` where its id is another build's."""
+        ...
+
+    def retire_build(self, environment: str, app: str, name: str) -> Build:
+        """Say that nobody has it any more. `UsageError` where it is not known."""
+        ...
+
+
 class Fleet(Protocol):
     """The frontends of one deployment, as the coordinator reaches them.
 
@@ -240,6 +258,23 @@ class Dispatch(Protocol):
 
         `UnansweredError` where the broker can't be asked.
         """
+        ...
+
+
+class Looks(Protocol):
+    """Looks at frontends' disks, by workers: the orchestrator speaks no SSH. Read-only, and no step of a deployment."""
+
+    def look(
+        self, errands: Sequence[Errand], seconds: float, heard: Callable[[int], None]
+    ) -> Mapping[str, Look | Unseen]:
+        """Have workers look, side by side, and wait for at most `seconds`; `heard` is told how many have answered.
+
+        Every frontend is in the answer: `Unseen` where nobody could look, or said so in time. Nothing is raised.
+        """
+        ...
+
+    def put(self, errand: Errand, seen: Look | Unseen) -> None:
+        """What a worker saw. `UnansweredError` where it may not have been taken."""
         ...
 
 

@@ -17,6 +17,7 @@ from orchestrator.adapters.dispatch import (
     COORDINATE,
     COORDINATION_QUEUE,
     DRAIN,
+    LOOK,
     STEP_QUEUE,
     STEPS,
     WATCH,
@@ -29,7 +30,7 @@ from orchestrator.logs import configure
 from orchestrator.settings import Settings
 from workers.bootstrap import Workshop
 from workers.lookout import Watchman
-from workers.tasks import deployment, frontend
+from workers.tasks import deployment, frontend, looking
 from workers.tasks.deployment import WATCH_EVERY
 
 #: Threads of one worker: as many frontends are staged or verified side by side.
@@ -67,6 +68,10 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
     @app.task(name=STEPS[Step.VERIFY])
     def verify(number: int, name: str, asking: int) -> None:
         frontend.verify(workshop, number, name, asking)
+
+    @app.task(name=LOOK, acks_late=False)
+    def look(*words: object) -> None:
+        looking.look(workshop, words)
 
     watchman = Watchman(workshop)
     worker_ready.connect(lambda **_: watchman.start(), weak=False)

@@ -17,12 +17,13 @@ BALANCER = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`network`.n:`ssh_port` and :`http_port` are frontend n's; the balancer has a port on 127.0.0.1."""
+    """`network`.n:`ssh_port` and :`http_port` are frontend n's; the balancer and the service are on 127.0.0.1."""
 
     network: str
     ssh_port: int
     http_port: int
     balancer_port: int
+    service_port: int
 
     def of(self, number: int) -> str:
         """The address of frontend `number`, which begins at 1."""
@@ -34,8 +35,8 @@ def choose(frontends: int, network: str = "") -> Addresses:
     dice = random.SystemRandom()
     loopback = [f"127.0.{number}" for number in dice.sample(NETWORKS, len(NETWORKS))]
     for each in [network] if network else loopback:
-        chosen = Addresses(each, *dice.sample(PORTS, 3))
-        wanted = [(BALANCER, chosen.balancer_port)]
+        chosen = Addresses(each, *dice.sample(PORTS, 4))
+        wanted = [(BALANCER, chosen.balancer_port), (BALANCER, chosen.service_port)]
         for number in range(1, frontends + 1):
             wanted += [(chosen.of(number), chosen.ssh_port), (chosen.of(number), chosen.http_port)]
         if all(_is_free(address, port) for address, port in wanted):

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 ASK_SECONDS = 2.0
 #: RFC 4253, section 4.2: the line with which a server begins.
 SSH_BANNER = b"SSH-2.0-"
+#: The frontends' backend in haproxy.cfg; the sample app's service has another.
+BACKEND = "web"
 NO_ANSWER = (OSError, HTTPException)
 
 
@@ -53,7 +55,7 @@ def activation(url: str) -> dict[str, Any] | str:
 
 
 def rotation(admin_socket: Path) -> Mapping[str, str]:
-    """HAProxy's word on each server: ``UP L7OK``, ``DOWN L4CON``, ``MAINT``, …; empty where HAProxy does not answer.
+    """HAProxy's word on each frontend: ``UP L7OK``, ``DOWN L4CON``, ``MAINT``, …; empty where HAProxy does not answer.
 
     Format of `show stat`: HAProxy's management guide, section 9.1.
     """
@@ -61,7 +63,7 @@ def rotation(admin_socket: Path) -> Mapping[str, str]:
     return {
         row["svname"]: f"{row['status']} {row['check_status'].lstrip('* ')}".strip()
         for row in rows
-        if row["svname"] not in ("FRONTEND", "BACKEND")
+        if row["pxname"] == BACKEND and row["svname"] not in ("FRONTEND", "BACKEND")
     }
 
 

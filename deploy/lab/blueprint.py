@@ -19,7 +19,7 @@ PLAIN = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 LONGEST_SOCKET = 107 - len(".4194304.tmp")
 MOST_FRONTENDS = 64
 FILE = "lab.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class Blueprint:
     directory: Path
     user: str
     balancer_port: int
+    service_port: int
     apps: Mapping[str, str]
     programs: Mapping[str, str]
     frontends: tuple[Frontend, ...]
@@ -83,6 +84,16 @@ class Blueprint:
     def url(self) -> str:
         """The fleet's address: HAProxy's."""
         return f"http://{BALANCER}:{self.balancer_port}"
+
+    @property
+    def service_url(self) -> str:
+        """Where the sample app's service answers; HAProxy sends server actions there."""
+        return f"http://{BALANCER}:{self.service_port}"
+
+    @property
+    def service(self) -> Path:
+        """The directory of the sample app's service: its log."""
+        return self.directory / "service"
 
     @property
     def inventory(self) -> Path:

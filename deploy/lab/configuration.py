@@ -46,7 +46,7 @@ def nginx_conf(frontend: Frontend, *, as_root: bool) -> str:
 
 
 def haproxy_cfg(lab: Blueprint) -> str:
-    """The load balancer over all frontends."""
+    """The load balancer over all frontends, and the service behind it."""
     servers = [f"    server {each.name} {each.address}:{each.http_port} check" for each in lab.frontends]
     return _filled(
         "haproxy.cfg.in",
@@ -54,6 +54,7 @@ def haproxy_cfg(lab: Blueprint) -> str:
         ADDRESS=BALANCER,
         PORT=str(lab.balancer_port),
         SERVERS="\n".join(servers),
+        SERVICE=lab.service_url.removeprefix("http://"),
     )
 
 

@@ -122,6 +122,11 @@ class Lab:
         """The load balancer."""
         return servers.haproxy(self.blueprint)
 
+    @property
+    def service(self) -> Daemon:
+        """The sample app's service, which answers server actions."""
+        return servers.service(self.blueprint)
+
     def status(self) -> LabStatus:
         """What runs, and what each frontend says it serves."""
         return look(self.blueprint)
@@ -172,7 +177,7 @@ class Lab:
         disk.mount(self.frontend(name).root, size)
 
     def _daemons(self) -> list[Daemon]:
-        return [self.haproxy, *self._of_frontends()]
+        return [self.haproxy, self.service, *self._of_frontends()]
 
     def _of_frontends(self) -> Iterator[Daemon]:
         for frontend in self.frontends:
@@ -182,8 +187,8 @@ class Lab:
     def _start_all(self, say: Callable[[str], None]) -> None:
         say(f"starting sshd and nginx of {len(self.frontends)} frontends")
         _start(list(self._of_frontends()))
-        say("starting HAProxy")
-        _start([self.haproxy])
+        say("starting HAProxy and the sample app's service")
+        _start([self.service, self.haproxy])
         say(f"logging in to {self.frontends[0].name}")
         openssh.log_in(self.blueprint, self.frontends[0])
         # Another program's answer at the same address must not hide that one of ours ended.
@@ -221,6 +226,7 @@ def _claim(directory: Path, frontends: int, apps: Mapping[str, str], network: st
         directory=directory,
         user=pwd.getpwuid(os.geteuid()).pw_name,
         balancer_port=chosen.balancer_port,
+        service_port=chosen.service_port,
         apps=dict(apps),
         programs={name: str(path) for name, path in found.items()},
         frontends=tuple(

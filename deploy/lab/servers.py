@@ -1,19 +1,23 @@
-"""The three servers of the lab: their files, how each is started, and when it answers."""
+"""The servers of the lab: their files, how each is started, and when it answers."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from deploy.lab import answers, configuration
+from deploy.lab.addresses import BALANCER
 from deploy.lab.blueprint import Blueprint, Frontend
 from deploy.lab.daemon import Daemon
 from deploy.lab.openssh import make_key, optional_lines, public_key
 
 #: The programs that a lab needs, by their names in `deploy.programs`.
 PROGRAMS = ("sshd", "ssh", "ssh-keygen", "nginx", "haproxy")
+#: A file, so that it runs wherever this package lies and whatever the working directory is.
+SERVICE = Path(__file__).with_name("service.py")
 
 
 class Recipe(Protocol):
@@ -61,6 +65,16 @@ def haproxy(lab: Blueprint) -> Daemon:
     )
 
 
+def service(lab: Blueprint) -> Daemon:
+    """The sample app's service."""
+    return Daemon(
+        name="the sample app's service",
+        directory=lab.service,
+        argv=(sys.executable, "-I", str(SERVICE), BALANCER, str(lab.service_port)),
+        answers=lambda: answers.says_http(lab.service_url),
+    )
+
+
 def write_files(lab: Blueprint, recipe: Recipe) -> None:
     """Everything below the lab's directory that the servers and their users read, keys included."""
     ssh_keygen = lab.programs["ssh-keygen"]
@@ -76,6 +90,7 @@ def write_files(lab: Blueprint, recipe: Recipe) -> None:
         (frontend.nginx / "nginx.conf").write_text(conf)
         write_recipe(frontend, recipe, frontend.root)
     lab.haproxy.mkdir()
+    lab.service.mkdir()
     (lab.haproxy / "haproxy.cfg").write_text(configuration.haproxy_cfg(lab))
     host_keys = {frontend.name: public_key(frontend.host_key) for frontend in lab.frontends}
     lab.known_hosts.write_text(configuration.known_hosts(lab, host_keys))

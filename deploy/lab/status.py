@@ -49,12 +49,14 @@ class LabStatus:
     inventory: str
     url: str
     haproxy: DaemonStatus
+    service: DaemonStatus
     frontends: tuple[FrontendStatus, ...]
 
     @property
     def daemons(self) -> Iterator[DaemonStatus]:
         """Every server program."""
         yield self.haproxy
+        yield self.service
         for frontend in self.frontends:
             yield from (frontend.sshd, frontend.nginx)
 
@@ -85,4 +87,5 @@ def look(lab: Blueprint) -> LabStatus:
     with ThreadPoolExecutor(max_workers=16) as pool:
         frontends = tuple(pool.map(frontend_status, lab.frontends))
     haproxy = DaemonStatus.of(servers.haproxy(lab), lab.url.removeprefix("http://"))
-    return LabStatus(str(lab.directory), str(lab.inventory), lab.url, haproxy, frontends)
+    service = DaemonStatus.of(servers.service(lab), lab.service_url.removeprefix("http://"))
+    return LabStatus(str(lab.directory), str(lab.inventory), lab.url, haproxy, service, frontends)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from typing import Any
 
 import redis
 from celery import Celery
@@ -17,6 +19,7 @@ from orchestrator.domain.errors import UnansweredError, UsageError
 COORDINATE = "lockstep.deployment.coordinate"
 WATCH = "lockstep.deployment.watch"
 DRAIN = "lockstep.frontend.drain"
+LOOK = "lockstep.frontend.look"
 STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.verify"}
 
 #: Coordinators wait for steps, so they have a queue of their own: a crowd of them must not keep every worker from
@@ -76,6 +79,10 @@ class CeleryDispatch:
         """Have some worker take a frontend out of rotation."""
         self._send(DRAIN, number)
 
+    def look(self, words: Sequence[Any], seconds: float) -> None:
+        """Have some worker look at a frontend's disk, within so many seconds: later nobody waits for it."""
+        self._send(LOOK, *words, expires=seconds)
+
     def memory(self) -> str:
         """A random mark, kept in the same server as the messages and never given a time to live."""
         try:
@@ -91,9 +98,10 @@ class CeleryDispatch:
         except (OperationalError, RedisError, OSError) as error:
             raise self._unreachable(error) from error
 
-    def _send(self, name: str, *words: object) -> None:
+    def _send(self, name: str, *words: object, expires: float | None = None) -> None:
+        policy = {"max_retries": 3, "interval_start": 0.1}
         try:
-            self._app.send_task(name, args=words, retry_policy={"max_retries": 3, "interval_start": 0.1})
+            self._app.send_task(name, args=words, retry_policy=policy, expires=expires)
         except (OperationalError, RedisError, OSError) as error:
             raise UnansweredError(
                 "the broker may not have taken the work",

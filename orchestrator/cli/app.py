@@ -7,7 +7,19 @@ from collections.abc import Sequence
 
 import typer
 
-from orchestrator.cli import deployments, frontend, history, inventory, lab, observe, release, rotation, standalone
+from orchestrator.cli import (
+    builds,
+    deployments,
+    frontend,
+    history,
+    inventory,
+    lab,
+    observe,
+    ota,
+    release,
+    rotation,
+    standalone,
+)
 from orchestrator.cli.output import exit_code, print_error
 from orchestrator.domain.errors import LockstepError
 
@@ -30,9 +42,11 @@ app.command("status")(history.status)
 app.command("history")(history.history)
 app.add_typer(history.app, name="deployments", help="Deployments and their reports.")
 app.add_typer(release.app, name="release", help="Build releases and look at them.")
+app.add_typer(builds.app, name="builds", help="Installed apps in the field.")
 app.add_typer(inventory.app, name="inventory", help="Environments, fleets, frontends and apps.")
 app.add_typer(frontend.app, name="frontend", help="What a frontend needs.")
 app.command("observe")(observe.observe)
+app.add_typer(ota.app, name="ota", help="Over-the-air updates in the field.")
 app.command("standalone")(standalone.standalone)
 app.add_typer(lab.app, name="lab", help="A real fleet on this machine, to try things out.")
 

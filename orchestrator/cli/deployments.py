@@ -19,6 +19,7 @@ from orchestrator.cli.inventory import load_inventory, select_fleet
 from orchestrator.cli.moments import parse_moment
 from orchestrator.cli.output import AsJson, Exit, messages, print_error, print_json, results
 from orchestrator.cli.progress import follow, last_word, outcome
+from orchestrator.cli.updates import AcceptIncompatible, AcceptOutdated, NewBuild, consent, update_lines
 from orchestrator.domain.deployment import Deployment, Plan
 from orchestrator.domain.errors import ConflictError, UsageError
 from orchestrator.domain.release import VERSION
@@ -45,6 +46,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change n
 def deploy(
     fleet: FleetName,
     changes: Annotated[list[str], typer.Argument(metavar="APP=VERSION…", help="The releases to move to.")],
+    new_build: NewBuild = None,
+    accept_outdated: AcceptOutdated = False,
+    accept_incompatible: AcceptIncompatible = False,
     hold: Hold = False,
     at: At = None,
     wait: Wait = False,
@@ -55,13 +59,18 @@ def deploy(
 ) -> None:
     """Move a fleet to other releases: all of its frontends, or none.
 
+    Where installed apps need a new build, or store-only ones would not be understood any more, it has to be confirmed.
+
     Examples:
       lockstep deploy Production/web ToDo=2.0.0
 
       lockstep deploy web ToDo=2.0.0 Portal=1.4.1 --hold
 
       lockstep deploy web ToDo=2.0.0 --at 22:30 --json
+
+      lockstep deploy web ToDo=3.0.0 --new-build 7.3.0-1187
     """
+    agreed = consent(new_build, accept_outdated, accept_incompatible)
     lockstep = Lockstep()
     chosen, wanted = choose(lockstep, fleet), parse_changes(changes)
     schedule = _schedule(lockstep, hold, at)
@@ -72,14 +81,18 @@ def deploy(
     need_worker(lockstep)
     _say_who_is_out(lockstep, chosen)
     started = when_free(
-        lockstep, chosen.key, wait, lambda: deploying(lockstep).deploy(chosen, wanted, schedule, actor())
+        lockstep, chosen.key, wait, lambda: deploying(lockstep).deploy(chosen, wanted, schedule, actor(), agreed)
     )
+    _say_what_it_is(started)
     finish(lockstep, started, detach=detach, as_json=as_json, abort_on_interrupt=abort_on_interrupt)
 
 
 def rollback(
     fleet: FleetName,
     to: Annotated[int | None, typer.Option("--to", metavar="EPOCH", help="What was served at this epoch.")] = None,
+    new_build: NewBuild = None,
+    accept_outdated: AcceptOutdated = False,
+    accept_incompatible: AcceptIncompatible = False,
     hold: Hold = False,
     at: At = None,
     wait: Wait = False,
@@ -95,6 +108,7 @@ def rollback(
 
       lockstep rollback web --to 12
     """
+    agreed = consent(new_build, accept_outdated, accept_incompatible)
     lockstep = Lockstep()
     chosen = choose(lockstep, fleet)
     schedule = _schedule(lockstep, hold, at)
@@ -104,7 +118,10 @@ def rollback(
         return
     need_worker(lockstep)
     _say_who_is_out(lockstep, chosen)
-    started = when_free(lockstep, chosen.key, wait, lambda: deploying(lockstep).rollback(chosen, to, schedule, actor()))
+    started = when_free(
+        lockstep, chosen.key, wait, lambda: deploying(lockstep).rollback(chosen, to, schedule, actor(), agreed)
+    )
+    _say_what_it_is(started)
     finish(lockstep, started, detach=detach, as_json=as_json, abort_on_interrupt=abort_on_interrupt)
 
 
@@ -157,7 +174,7 @@ def parse_changes(words: Sequence[str]) -> dict[str, str]:
 
 def deploying(lockstep: Lockstep) -> Deploying:
     """The use cases."""
-    return Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock)
+    return Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock, lockstep.builds)
 
 
 def need_worker(lockstep: Lockstep) -> None:
@@ -254,6 +271,12 @@ def _say_who_is_out(lockstep: Lockstep, fleet: Fleet) -> None:
             messages().print(line, highlight=False, markup=False)
 
 
+def _say_what_it_is(deployment: Deployment) -> None:
+    for app, update in sorted(deployment.updates.items()):
+        for line in update_lines({**update, "confirm": []}):
+            messages().print(f"{app}: {line}", highlight=False, markup=False)
+
+
 def _say(deployment: Deployment, as_json: bool, lines: Sequence[Text]) -> None:
     if as_json:
         print_json(deployment_view(deployment))
@@ -266,7 +289,16 @@ def _show_plan(plan: Plan, present: Deployment | None, as_json: bool) -> None:
     """What would change, app by app."""
     before = {} if present is None else {p.app: p.version for p in present.plan.placements}
     if as_json:
-        apps = {p.app: {"from": before.get(p.app), "to": p.version, "digest": p.digest} for p in plan.placements}
+        updates = {update.app: update.document() for update in plan.updates}
+        apps = {
+            p.app: {
+                "from": before.get(p.app),
+                "to": p.version,
+                "digest": p.digest,
+                "update": updates.get(p.app),
+            }
+            for p in plan.placements
+        }
         print_json({"fleet": plan.fleet, "kind": str(plan.kind), "apps": apps, "frontends": list(plan.frontends)})
         return
     results().print(f"{plan.fleet}: {len(plan.frontends)} frontends ({', '.join(plan.frontends)})", highlight=False)
@@ -274,3 +306,7 @@ def _show_plan(plan: Plan, present: Deployment | None, as_json: bool) -> None:
         old = before.get(placement.app, "nothing")
         arrow = f"{old} → {placement.version}" if old != placement.version else f"{old} (stays)"
         results().print(f"  {placement.app} at {placement.mount}: {arrow}", highlight=False, markup=False)
+        for update in plan.updates:
+            if update.app == placement.app:
+                for line in update_lines(update.document()):
+                    results().print(f"    {line}", highlight=False, markup=False)

@@ -12,6 +12,7 @@ from orchestrator.cli.deployments import Number, choose
 from orchestrator.cli.inventory import load_inventory
 from orchestrator.cli.output import AsJson, print_json, results
 from orchestrator.cli.progress import report_line, trouble_lines
+from orchestrator.cli.updates import update_lines
 from orchestrator.services.coordinator import found
 from orchestrator.services.views import deployment_view, deployment_with_reports, fleet_view
 
@@ -103,6 +104,8 @@ def show(number: Number, as_json: AsJson = False) -> None:
         console.print(
             f"{'app':12} {app} {release['version']} at {release['mount']} {release['digest']}", highlight=False
         )
+        for text in update_lines(view["updates"][app]) if app in view["updates"] else ():
+            console.print(f"{'':12}   {text}", highlight=False, markup=False)
     if not deployment.state.ended:
         console.print(f"{'preview':12} Cookie: {view['preview_cookie']}", highlight=False)
     for report in reports:

@@ -24,7 +24,7 @@ from orchestrator.domain.errors import LockstepError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="A real fleet on this machine: sshd and nginx of each frontend, HAProxy before them, loopback alone.",
+    help="A real fleet on this machine: sshd and nginx of each frontend, HAProxy and an app's server, loopback alone.",
 )
 
 
@@ -123,6 +123,7 @@ def _show(status: LabStatus) -> None:
     for column in ("", "process", "state", "pid", "address", "serves", "rotation"):
         table.add_column(column)
     _row(table, "", "haproxy", status.haproxy)
+    _row(table, "", "service", status.service)
     for frontend in status.frontends:
         _row(table, frontend.name, "sshd", frontend.sshd)
         _row(table, "", "nginx", frontend.nginx, _serves(frontend), frontend.rotation)

@@ -16,6 +16,7 @@ from orchestrator.adapters.sources import entries
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import parse_changes
 from orchestrator.cli.output import AsJson, messages, print_json, results
+from orchestrator.cli.updates import update_lines
 from orchestrator.domain.difference import Difference
 from orchestrator.domain.paths import show as shown
 from orchestrator.domain.release import File
@@ -108,6 +109,24 @@ def diff(before: Release, after: Release, as_json: AsJson = False) -> None:
         print_json(_difference_view(found))
     else:
         typer.echo("\n".join(_difference_lines(found)))
+
+
+@app.command()
+def compare(old: Release, new: Release, as_json: AsJson = False) -> None:
+    """What kind of update it is to go from one release to another, and why; and whether it needs a new build.
+
+    Examples:
+      lockstep release compare ToDo=1.0.0 ToDo=2.0.0
+
+      lockstep release compare ToDo=1.0.0 ToDo=2.0.0 --json
+    """
+    before, after = _named(old), _named(new)
+    found = _releasing().compare(before, after)
+    document = {"from": before.version, "to": after.version, **found.document()}
+    if as_json:
+        print_json({"app": after.app, **document})
+        return
+    typer.echo("\n".join([f"{before} → {after}", *(f"  {line}" for line in update_lines(document))]))
 
 
 def _releasing() -> Releasing:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.domain.errors import ReleaseError
 
@@ -26,7 +26,7 @@ class Declaration(Part):
     PATH: ClassVar[str]
     MANUAL: ClassVar[str] = "docs/ota.md describes the fields"
 
-    format: Literal[1]
+    format: int = Field(ge=1, le=1)
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
@@ -34,7 +34,7 @@ class Declaration(Part):
         if len(raw) > MOST_BYTES:
             raise cls._refusal("it is too large", f"at most {MOST_BYTES} bytes", f"{len(raw)} bytes")
         try:
-            document = json.loads(raw.decode(), object_pairs_hook=_each_once)
+            document = json.loads(raw.decode(), object_pairs_hook=_each_once, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise cls._refusal("it is not JSON", "a JSON object in UTF-8", str(error)) from error
         try:
@@ -56,6 +56,10 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
             raise ValueError(f"the name {name[:80]!a} twice in one object")
         found[name] = value
     return found
+
+
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _first(error: ValidationError | RecursionError) -> tuple[str, str, str]:

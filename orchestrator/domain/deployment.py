@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.domain.activation import Activation, ActivationName, Placement
 from orchestrator.domain.errors import ConflictError
+from orchestrator.domain.update import Update
 
 
 class State(StrEnum):
@@ -138,7 +139,8 @@ class Plan:
 
     `fleet` is the key ``environment/fleet``; `frontends` are the names in rotation; `snapshot` is the fleet as the
     inventory gave it, so that a worker needs no inventory of its own and a later edit changes nothing. `readmits`
-    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment. `after` is
+    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment. `updates`
+    say what it means for each app whose release changes (docs/ota.md); the ledger keeps their documents. `after` is
     the number of the fleet's newest deployment when this was planned, 0 where there was none; None where it does not
     matter.
     """
@@ -154,12 +156,13 @@ class Plan:
     due_at: datetime | None = None
     expires_at: datetime | None = None
     readmits: Mapping[str, int] = field(default_factory=dict)
+    updates: tuple[Update, ...] = ()
     after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployment's row in the ledger. Times are in UTC; `skew` is in seconds."""
+    """A deployment's row in the ledger. Times are in UTC; `skew` is in seconds; `updates` are documents, by app."""
 
     id: int
     plan: Plan
@@ -171,6 +174,7 @@ class Deployment:
     ended_at: datetime | None = None
     troubles: tuple[Trouble, ...] = ()
     skew: float | None = None
+    updates: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:

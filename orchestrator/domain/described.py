@@ -13,6 +13,9 @@ from orchestrator.domain.native import NO_NATIVE, Native
 from orchestrator.domain.paths import show
 from orchestrator.domain.release import File, Manifest
 
+#: The paths of declarations.
+DECLARATIONS = frozenset({Contract.PATH, Native.PATH})
+
 D = TypeVar("D", bound=Declaration)
 
 

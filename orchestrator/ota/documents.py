@@ -65,6 +65,10 @@ class Documents:
             "precache.json": self.precache,
         }
 
+    def native(self) -> dict[str, bytes]:
+        """Those of them that an installed client asks for without a token."""
+        return {name: content for name, content in self.files().items() if name != "manifest.json"}
+
 
 def documents(placement: Placement, release: Described) -> Documents:
     """The documents of `placement`, whose release this is."""

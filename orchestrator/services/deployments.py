@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from inventory.model import Fleet, MountedApp
-from orchestrator.domain.activation import Activation, ActivationName, Placement
+from orchestrator.domain.activation import Activation, ActivationName, Placement, digests
 from orchestrator.domain.deployment import Decision, Deployment, Kind, Plan, State, Trouble
 from orchestrator.domain.errors import ConflictError, LockstepError, Problem, UsageError
+from orchestrator.domain.update import NO_CONSENT, Consent
 from orchestrator.ota.layouts import layout
-from orchestrator.ports import Artifacts, Clock, Deployments, Dispatch, Ledger
+from orchestrator.ports import Artifacts, Builds, Clock, Deployments, Dispatch, Ledger
 from orchestrator.services.coordinator import found
 from orchestrator.services.releases import described
 from orchestrator.services.rotation import known_frontend, present_rotation
+from orchestrator.services.updates import Updating
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,35 @@ class Deploying:
     artifacts: Artifacts
     dispatch: Dispatch
     clock: Clock
+    builds: Builds
 
-    def deploy(self, fleet: Fleet, changes: Mapping[str, str], schedule: Schedule, actor: str) -> Deployment:
-        """Plan a deployment of `changes` (app -> version), and have a worker coordinate it."""
-        return self._start(self.plan(fleet, changes, schedule, actor))
+    @property
+    def updating(self) -> Updating:
+        """What plans mean for clients."""
+        return Updating(self.ledger, self.artifacts, self.builds, self.clock)
 
-    def rollback(self, fleet: Fleet, epoch: int | None, schedule: Schedule, actor: str) -> Deployment:
-        """Plan a deployment of what the fleet served at `epoch`, or before the present one; and have it coordinated."""
-        return self._start(self.plan_rollback(fleet, epoch, schedule, actor))
+    def deploy(
+        self,
+        fleet: Fleet,
+        changes: Mapping[str, str],
+        schedule: Schedule,
+        actor: str,
+        consent: Consent = NO_CONSENT,
+    ) -> Deployment:
+        """Plan a deployment of `changes` (app -> version), and have a worker coordinate it.
+
+        `ConflictError` where it does to installed apps what `consent` does not confirm.
+        """
+        return self._start(self._agreed(fleet, self.plan(fleet, changes, schedule, actor), consent))
+
+    def rollback(
+        self, fleet: Fleet, epoch: int | None, schedule: Schedule, actor: str, consent: Consent = NO_CONSENT
+    ) -> Deployment:
+        """Plan a deployment of what the fleet served at `epoch`, or before the present one; and have it coordinated.
+
+        `ConflictError` as in `deploy`.
+        """
+        return self._start(self._agreed(fleet, self.plan_rollback(fleet, epoch, schedule, actor), consent))
 
     def readmit(self, fleet: Fleet, frontends: Sequence[str], actor: str) -> Deployment:
         """Have drained or new frontends brought to what the fleet serves, proven, and back into rotation.
@@ -59,7 +82,8 @@ class Deploying:
             )
         readmits = {name: self._to_readmit(fleet, name, actor) for name in dict.fromkeys(frontends)}
         placements = present.plan.placements
-        plan = self._whole(fleet, Kind.READMIT, {}, placements, Schedule(), actor, tuple(readmits), after)
+        names = tuple(readmits)
+        plan = self._whole(fleet, Kind.READMIT, {}, placements, Schedule(), actor, names, after, placements)
         return self._start(replace(plan, readmits=readmits))
 
     def _to_readmit(self, fleet: Fleet, name: str, actor: str) -> int:
@@ -79,14 +103,15 @@ class Deploying:
         for app in changes:
             if app not in mounted:
                 raise UsageError(f"fleet {fleet.key} has no app {app}", expected=_listed(mounted), found=app)
-        placements = {app: self._placement(mounted[app], version) for app, version in changes.items()}
+        placements = {app: self._placement(fleet, mounted[app], version) for app, version in changes.items()}
         present = last_committed(self.ledger, fleet.key)
-        for placement in () if present is None else present.plan.placements:
+        before = () if present is None else present.plan.placements
+        for placement in before:
             if placement.app in mounted:
-                placements.setdefault(placement.app, _moved(placement, mounted[placement.app]))
+                placements.setdefault(placement.app, self._moved(fleet, placement, mounted[placement.app]))
         everybody = self._in_rotation(fleet)
         served = tuple(sorted(placements.values()))
-        return self._whole(fleet, Kind.DEPLOY, changes, served, schedule, actor, everybody, after)
+        return self._whole(fleet, Kind.DEPLOY, changes, served, schedule, actor, everybody, after, before)
 
     def plan_rollback(self, fleet: Fleet, epoch: int | None, schedule: Schedule, actor: str) -> Plan:
         """What a rollback would be. Changes nothing. `UsageError` where there is nothing to go back to."""
@@ -96,17 +121,19 @@ class Deploying:
             raise UsageError(f"{fleet.key} was never deployed to", remedy=f"lockstep deploy {fleet.key} APP=VERSION")
         target = next((d for d in committed if d.epoch == epoch), None)
         if epoch is None:
-            now = committed[0].plan.placements
-            target = next((d for d in committed if d.plan.placements != now), None)
+            now = _releases(committed[0].plan.placements)
+            target = next((d for d in committed if _releases(d.plan.placements) != now), None)
         if target is None:
             epochs = ", ".join(str(d.epoch) for d in committed[:20])
             wanted = "an earlier activation" if epoch is None else f"epoch {epoch}"
             raise UsageError(f"{fleet.key} never served {wanted}", expected=f"one of the epochs {epochs}")
         mounted = {app.name: app for app in fleet.apps}
-        placements = tuple(sorted(_moved(p, mounted[p.app]) for p in target.plan.placements if p.app in mounted))
+        staying = [p for p in target.plan.placements if p.app in mounted]
+        placements = tuple(sorted(self._moved(fleet, p, mounted[p.app]) for p in staying))
         changes = {p.app: p.version for p in placements}
         everybody = self._in_rotation(fleet)
-        return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, everybody, after)
+        before = committed[0].plan.placements
+        return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, everybody, after, before)
 
     def proceed(self, number: int) -> Deployment:
         """Let a held deployment go on, or carry on one whose outcome is open. `ConflictError` where it has ended."""
@@ -177,7 +204,16 @@ class Deploying:
             )
         return serving
 
-    def _placement(self, app: MountedApp, version: str) -> Placement:
+    def _agreed(self, fleet: Fleet, plan: Plan, consent: Consent) -> Plan:
+        self.updating.agree(fleet, plan.updates, consent, plan.actor)
+        return plan
+
+    def _moved(self, fleet: Fleet, placement: Placement, app: MountedApp) -> Placement:
+        """The same release where the app is mounted now, for the builds that are out there now."""
+        builds = self.updating.in_the_field(fleet, app.name)
+        return Placement(placement.app, app.mount, placement.version, placement.digest, builds)
+
+    def _placement(self, fleet: Fleet, app: MountedApp, version: str) -> Placement:
         record = self.ledger.release(app.name, version)
         if record is None:
             known = [r.version for r in self.ledger.releases(app.name)]
@@ -187,7 +223,7 @@ class Deploying:
                 expected=_listed(near or known[:10]) if known else "a release that was built",
                 remedy=f"lockstep release build DIR --app {app.name} --version {version}",
             )
-        return Placement(app.name, app.mount, version, record.digest)
+        return Placement(app.name, app.mount, version, record.digest, self.updating.in_the_field(fleet, app.name))
 
     def _whole(
         self,
@@ -199,11 +235,15 @@ class Deploying:
         actor: str,
         frontends: tuple[str, ...],
         after: int,
+        before: Sequence[Placement],
     ) -> Plan:
-        """The plan, after a look at its layout: what can't lie on a frontend is refused before anything is sent."""
+        """The plan of moving on from `before`, after a look at its layout.
+
+        What can't lie on a frontend is refused before anything is sent.
+        """
         if not placements:
             raise UsageError(f"nothing would be served by {fleet.key}", expected="at least one app of the fleet")
-        releases = {p.digest: described(self.artifacts, p.digest) for p in placements}
+        releases = {digest: described(self.artifacts, digest) for digest in digests(placements)}
         layout(Activation.of(ActivationName(1, "0" * 16), placements), releases)
         hold = schedule.hold or schedule.due_at is not None
         begins = schedule.due_at or self.clock()
@@ -218,6 +258,7 @@ class Deploying:
             hold=hold,
             due_at=schedule.due_at,
             expires_at=begins + timedelta(hours=fleet.policy.hold_hours) if hold else None,
+            updates=self.updating.updates(fleet, before, placements),
             after=after,
         )
 
@@ -232,8 +273,9 @@ def previous_committed(ledger: Deployments, deployment: Deployment) -> Deploymen
     return next(iter(ledger.committed(deployment.plan.fleet, before=deployment.epoch, limit=1)), None)
 
 
-def _moved(placement: Placement, app: MountedApp) -> Placement:
-    return Placement(placement.app, app.mount, placement.version, placement.digest)
+def _releases(placements: Sequence[Placement]) -> list[tuple[str, str, str]]:
+    """What is served where, whoever is offered it."""
+    return [(p.app, p.mount, p.digest) for p in placements]
 
 
 def _listed(names: Mapping[str, object] | list[str]) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from inventory.names import is_app
 from orchestrator.domain.contents import LIMITS, Contents, Entry, Limits, Plain
 from orchestrator.domain.declaration import MOST_BYTES
-from orchestrator.domain.described import Described
+from orchestrator.domain.described import DECLARATIONS, Described
 from orchestrator.domain.difference import Difference, difference
-from orchestrator.domain.errors import ConflictError, UsageError
+from orchestrator.domain.errors import ConflictError, ReleaseError, UsageError
 from orchestrator.domain.release import VERSION, Content, File, Hasher, Manifest
+from orchestrator.domain.upgrade import Upgrade, upgrade
 from orchestrator.ports import Artifacts, Clock, ReleaseRecord, Releases
 
 #: Told again and again how many files, and how many bytes of them, have been read so far.
@@ -84,17 +85,32 @@ class Releasing:
         """What changes on the way from one release to another; they may be of different apps."""
         return difference(self.show(before)[1], self.show(after)[1])
 
+    def compare(self, before: ReleaseName, after: ReleaseName) -> Upgrade:
+        """What kind of update it is to go from one release to another of the same app."""
+        if before.app != after.app:
+            raise UsageError(
+                "two apps can't be compared", expected="two versions of one app", found=f"{before} and {after}"
+            )
+        old, new = (described(self.artifacts, self.show(name)[0].digest) for name in (before, after))
+        return upgrade(old, new)
+
     def _gather(
         self, source: Iterable[Entry], take: Callable[[Iterable[bytes]], Content], watch: Watch | None
     ) -> Manifest:
         contents = Contents(self.limits)
+        declared: dict[str, bytearray] = {}
         for entry in source:
             contents.admit(entry)
             if isinstance(entry, Plain):
-                contents.keep(entry.path, take(contents.read(entry)))
+                chunks = contents.read(entry)
+                if entry.path in DECLARATIONS:
+                    chunks = _copied(chunks, declared.setdefault(entry.path, bytearray()))
+                contents.keep(entry.path, take(chunks))
             if watch is not None:
                 watch(contents.files, contents.size)
-        return contents.manifest()
+        manifest = contents.manifest()
+        Described.of(manifest, lambda file: _declaration(declared, file.path))
+        return manifest
 
     def _compare(self, name: ReleaseName, manifest: Manifest) -> Built:
         """The release as it would be, held against the ledger and the store."""
@@ -111,6 +127,22 @@ class Releasing:
             name.app, name.version, manifest.digest, len(manifest), manifest.size, self.clock()
         )
         return Built(record, there is None, len(missing), sum(missing.values()))
+
+
+def _copied(chunks: Iterator[bytes], copy: bytearray) -> Iterator[bytes]:
+    """The chunks, and in `copy` as much of them as it takes to see that they are too many."""
+    for chunk in chunks:
+        copy += chunk[: MOST_BYTES + 1 - len(copy)]
+        yield chunk
+
+
+def _declaration(declared: Mapping[str, bytearray], path: str) -> bytes:
+    if path not in declared:
+        # What a link leads to may have gone by before the link was seen.
+        raise ReleaseError(
+            f"{path} is a link", where=path, expected="a file of its own", remedy="put a copy of the file in its place"
+        )
+    return bytes(declared[path])
 
 
 def described(artifacts: Artifacts, digest: str) -> Described:

@@ -38,6 +38,7 @@ def deployment_view(deployment: Deployment) -> View:
         "ended_at": _time(deployment.ended_at),
         "skew_ms": None if deployment.skew is None else round(deployment.skew * 1000, 3),
         "troubles": [trouble.as_dict() for trouble in deployment.troubles],
+        "updates": dict(deployment.updates),
     }
 
 

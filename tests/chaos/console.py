@@ -70,7 +70,7 @@ class Console:
 def main() -> None:
     """The operator's end."""
     lockstep = Lockstep()
-    deploying = Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock)
+    deploying = Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock, lockstep.builds)
     for line in sys.stdin:
         try:
             answer: dict[str, object] = {"number": _done(lockstep, deploying, json.loads(line)).id}

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.lab import Lab, LabError
+from deploy.lab.blueprint import Frontend
 from deploy.lab.daemon import MARK, Daemon, DaemonState
 from deploy.lab.processes import Process, boot_id, family, has_variable, identify, is_alive
 from deploy.lab.wait import wait_until
@@ -132,6 +134,10 @@ def naming(directory: Path) -> list[str]:
     return lines
 
 
+def ports(frontend: Frontend) -> tuple[int, int]:
+    return frontend.ssh_port, frontend.http_port
+
+
 def in_rotation(lab: Lab, name: str, *, wanted: bool) -> bool:
     return wait_until(lambda: lab.rotation()[name].startswith("UP") is wanted, SECONDS)
 
@@ -229,7 +235,9 @@ class TestUp:
         assert shared.status().runs
 
     def test_two_labs_live_side_by_side(self, shared: Lab, lab: Lab) -> None:
-        assert {each.address for each in shared.frontends}.isdisjoint(each.address for each in lab.frontends)
+        # Seldom on the same network, but never at the same place.
+        places = [(each.address, port) for one in (shared, lab) for each in one.frontends for port in ports(each)]
+        assert len(set(places)) == len(places)
         assert shared.url != lab.url
         assert shared.status().runs
         assert lab.status().runs
@@ -277,6 +285,60 @@ class TestUp:
         assert naming(directory) == []
 
 
+class TestService:
+    """Server actions, by way of HAProxy."""
+
+    def call(self, lab: Lab, path: str, body: bytes = b'{"item": "bread"}', method: str = "POST") -> tuple[int, Any]:
+        request = urllib.request.Request(f"{lab.url}{path}", body, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, json.load(refused)
+
+    def test_the_action_saves_and_counts_wherever_the_app_is_mounted(self, lab: Lab) -> None:
+        paths = ("/ToDo/screenservices/SaveItem", "/Portal/screenservices/SaveItem", "/screenservices/SaveItem")
+        answers = [self.call(lab, path) for path in paths]
+        assert answers == [(200, {"saved": "bread", "count": count}) for count in (1, 2, 3)]
+        calls = [line for line in lab.service.log.read_text().splitlines() if "POST" in line]
+        assert ["SaveItem HTTP/1.1" in line for line in calls] == [True] * 3
+
+    @pytest.mark.parametrize(
+        ("path", "body", "method", "status"),
+        [
+            ("/ToDo/screenservices/DropItem", b'{"item": "bread"}', "POST", 404),
+            ("/ToDo/screenservices/SaveItem/", b'{"item": "bread"}', "POST", 404),
+            ("/ToDo/screenservices/SaveItem", b"", "GET", 404),
+            ("/ToDo/screenservices/SaveItem", b'{"item": 7}', "POST", 400),
+            ("/ToDo/screenservices/SaveItem", b'["bread"]', "POST", 400),
+            ("/ToDo/screenservices/SaveItem", b"[" * 60_000, "POST", 400),
+            ("/ToDo/screenservices/SaveItem", b"\xff", "POST", 400),
+            ("/ToDo/screenservices/SaveItem", bytes(70_000), "POST", 413),
+        ],
+    )
+    def test_what_is_no_call_of_the_action_is_refused_and_saves_nothing(
+        self, shared: Lab, path: str, body: bytes, method: str, status: int
+    ) -> None:
+        before = self.call(shared, "/ToDo/screenservices/SaveItem")[1]["count"]
+        assert self.call(shared, path, body, method)[0] == status
+        assert self.call(shared, "/ToDo/screenservices/SaveItem")[1]["count"] == before + 1
+
+    def test_clients_that_say_nothing_do_not_keep_the_others_waiting(self, shared: Lab) -> None:
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                silent = stack.enter_context(
+                    socket.create_connection(("127.0.0.1", shared.blueprint.service_port), timeout=SECONDS)
+                )
+                silent.sendall(b"POST /ToDo/screenservices/SaveItem HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+            assert self.call(shared, "/ToDo/screenservices/SaveItem")[0] == 200
+
+    def test_the_apps_files_come_from_the_frontends(self, shared: Lab) -> None:
+        assert all(in_rotation(shared, each.name, wanted=True) for each in shared.frontends)
+        assert get(f"{shared.url}/who.txt")[0] in {"fe1", "fe2", "fe3"}
+        assert set(shared.rotation()) == {"fe1", "fe2", "fe3"}
+
+
 class TestStatus:
     def test_everything_runs_and_says_what_it_serves(self, shared: Lab) -> None:
         status = shared.status()
@@ -292,13 +354,18 @@ class TestStatus:
         document.write_text('{"epoch": 7}')
         assert lab.status().frontends[0].activation == {"epoch": 7}
 
-    @pytest.mark.parametrize("member", ["fe1 sshd", "fe2 nginx", "haproxy"])
+    @pytest.mark.parametrize("member", ["fe1 sshd", "fe2 nginx", "haproxy", "service"])
     def test_a_killed_process_is_dead_and_the_others_run(self, lab: Lab, member: str) -> None:
-        daemons = {"fe1 sshd": lab.sshd("fe1"), "fe2 nginx": lab.nginx("fe2"), "haproxy": lab.haproxy}
+        daemons = {
+            "fe1 sshd": lab.sshd("fe1"),
+            "fe2 nginx": lab.nginx("fe2"),
+            "haproxy": lab.haproxy,
+            "service": lab.service,
+        }
         kill(daemons[member])
         status = lab.status()
         assert not status.runs
-        assert Counter(daemon.state for daemon in status.daemons) == {DaemonState.RUNNING: 4, DaemonState.DEAD: 1}
+        assert Counter(daemon.state for daemon in status.daemons) == {DaemonState.RUNNING: 5, DaemonState.DEAD: 1}
 
     def test_what_a_test_has_stopped_is_not_called_dead(self, lab: Lab) -> None:
         lab.stop_sshd("fe1")
@@ -312,8 +379,8 @@ class TestDown:
         plant(lab, "fe1")
         with session(lab, "fe2"):
             processes = everything(lab)
-            # HAProxy; of each frontend an sshd and an nginx with its worker; the session and its command.
-            assert len(processes) >= 1 + 3 * 3 + 2
+            # HAProxy, the service; of each frontend an sshd and an nginx with its worker; the session and its command.
+            assert len(processes) >= 2 + 3 * 3 + 2
             lab.down()
         assert not any(is_alive(process) for process in processes)
         assert not directory.exists()
@@ -326,8 +393,8 @@ class TestDown:
             kill(lab.sshd("fe1"))
             kill(lab.nginx("fe1"))
             left = {process for process in processes if is_alive(process)}
-            # HAProxy, nginx' worker, sshd's session and its command.
-            assert len(left) >= 4
+            # HAProxy, the service, nginx' worker, sshd's session and its command.
+            assert len(left) >= 5
             lab.down()
         assert not any(is_alive(process) for process in left)
         assert not directory.exists()
@@ -392,8 +459,8 @@ class TestDown:
 
     def test_a_file_of_another_format_is_not_believed(self, lab: Lab) -> None:
         text = lab.blueprint.file.read_text()
-        assert '"format": 1,' in text
-        lab.blueprint.file.write_text(text.replace('"format": 1,', '"format": 2,'))
+        assert '"format": 2,' in text
+        lab.blueprint.file.write_text(text.replace('"format": 2,', '"format": 1,'))
         with pytest.raises(LabError, match="not the file of a lab"):
             Lab.open(lab.directory)
 
@@ -523,7 +590,7 @@ class TestCommand:
         code, text = self.run("status", "--dir", str(directory))
         assert code == 1
         assert text.count("dead") == 1
-        assert text.count("running") == 4
+        assert text.count("running") == 5
 
         code, text = self.run("down", "--json", "--dir", str(directory))
         assert (code, json.loads(text)) == (0, {"directory": str(directory), "ended": True})

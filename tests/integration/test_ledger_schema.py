@@ -26,7 +26,7 @@ from orchestrator.domain.deployment import Decision, Kind, Outcome, State, Step
 from orchestrator.domain.errors import LockstepError
 from tests.integration.ledgers import Ticks, advance, plan, standing
 
-TABLES = ("releases", "deployments", "drains", "reports")
+TABLES = ("releases", "deployments", "builds", "drains", "reports")
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ class Fleet:
         lockstep = Lockstep(Settings.read(operator.environment))
         self._ledger = lockstep.ledger
         self._fleet = loader.load(operator.lab.inventory_path).fleets[0]
-        self._deploying = Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock)
+        self._deploying = Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock, lockstep.builds)
 
     def deploy(self, version: str) -> Deployment:
         """`lockstep deploy`, until it is done."""

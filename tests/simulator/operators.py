@@ -10,7 +10,7 @@ from orchestrator.domain.errors import LockstepError
 from orchestrator.services.deployments import Deploying, Schedule
 from orchestrator.services.rotation import Rotating
 from tests.simulator.actors import Process
-from tests.simulator.releases import APP, VERSIONS
+from tests.simulator.releases import APP, NO_BUILDS, VERSIONS
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
@@ -28,7 +28,7 @@ class Deployer:
         """All of them."""
         del process
         world = self._world
-        deploying = Deploying(world.ledger_of(), world.artifacts, world.dispatch(), world.clock)
+        deploying = Deploying(world.ledger_of(), world.artifacts, world.dispatch(), world.clock, NO_BUILDS)
         for turn in range(self._deployments):
             world.running.now.pause("wait for the fleet", self._free)
             hold = self._random.random() < 0.25
@@ -78,7 +78,7 @@ class Meddler:
         del process
         world = self._world
         ledger, dispatch = world.ledger_of(), world.dispatch()
-        deploying = Deploying(ledger, world.artifacts, dispatch, world.clock)
+        deploying = Deploying(ledger, world.artifacts, dispatch, world.clock, NO_BUILDS)
         rotating = Rotating(ledger, dispatch)
         for _ in range(self._commands):
             self._due = world.now + self._random.choice((0.2, 0.6, 1.5, 3.0))

@@ -10,6 +10,7 @@ from functools import cache
 from typing import BinaryIO
 
 from inventory.model import Fleet
+from orchestrator.domain.build import Build
 from orchestrator.domain.release import File, Manifest, ota_hash
 from orchestrator.ports import Intake, ReleaseRecord
 from tests.protocol.simulation.ledger import MemoryLedger
@@ -111,3 +112,23 @@ class SimulatedLedger(MemoryLedger):
     def releases(self, app: str | None = None) -> list[ReleaseRecord]:
         """All."""
         return [record for record in self._releases.values() if app in (None, record.app)]
+
+
+class NoBuilds:
+    """`orchestrator.ports.Builds` of which nothing is known: nothing is installed anywhere."""
+
+    def builds(self, environment: str | None = None, app: str | None = None, *, retired: bool = False) -> list[Build]:
+        """None."""
+        del environment, app, retired
+        return []
+
+    def add_build(self, build: Build) -> Build:
+        """None is recorded."""
+        raise AssertionError(f"simulations record no build: {build}")
+
+    def retire_build(self, environment: str, app: str, name: str) -> Build:
+        """None is there."""
+        raise AssertionError(f"simulations retire no build: {environment} {app} {name}")
+
+
+NO_BUILDS = NoBuilds()

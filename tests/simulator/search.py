@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from orchestrator.ports import lead_of
 from orchestrator.services.deployments import Deploying, Schedule
 from tests.protocol.simulation.laws import ViolationError, expect
-from tests.simulator.releases import APP, VERSIONS
+from tests.simulator.releases import APP, NO_BUILDS, VERSIONS
 from tests.simulator.rules import Rules
 from tests.simulator.world import Option, Size, What, World
 
@@ -103,7 +103,7 @@ def options(world: World) -> list[Option]:
 def deployed(size: Size) -> World:
     """A world in which somebody has just asked for a deployment."""
     world = World(size)
-    deploying = Deploying(world.ledger_of(), world.artifacts, world.dispatch(), world.clock)
+    deploying = Deploying(world.ledger_of(), world.artifacts, world.dispatch(), world.clock, NO_BUILDS)
     world.operator("ann", lambda process: deploying.deploy(world.fleet, {APP: VERSIONS[0]}, Schedule(), "ann"))
     (ann,) = world.operators
     while not ann.idle:

@@ -43,7 +43,7 @@ def plan_columns(plan: Plan, name: ActivationName, now: datetime) -> Columns:
         "kind": plan.kind.value,
         "state": State.PLANNED.value,
         "changes": dict(plan.changes),
-        "placements": [[p.app, p.mount, p.version, p.digest] for p in plan.placements],
+        "placements": [placement_column(p) for p in plan.placements],
         "frontends": list(plan.frontends),
         "snapshot": dict(plan.snapshot),
         "actor": plan.actor,
@@ -53,12 +53,19 @@ def plan_columns(plan: Plan, name: ActivationName, now: datetime) -> Columns:
         "created_at": now,
         "troubles": [],
         "readmits": dict(plan.readmits) or None,
+        "updates": {each.app: each.document() for each in plan.updates} or None,
     }
 
 
-def placements_of(column: Sequence[Sequence[str]]) -> tuple[Placement, ...]:
-    """The placements from their column: lists of app, mount, version and digest."""
-    return tuple(Placement(*placement) for placement in column)
+def placement_column(placement: Placement) -> list[Any]:
+    """App, mount, version and digest; and, where the app is store-only, the list of its builds' digests."""
+    builds = [] if placement.builds is None else [list(placement.builds)]
+    return [placement.app, placement.mount, placement.version, placement.digest, *builds]
+
+
+def placements_of(column: Sequence[Sequence[Any]]) -> tuple[Placement, ...]:
+    """The placements from their column."""
+    return tuple(Placement(*words[:4], *map(tuple, words[4:])) for words in column)
 
 
 def deployment_of(row: RowMapping) -> Deployment:
@@ -87,6 +94,7 @@ def deployment_of(row: RowMapping) -> Deployment:
         ended_at=row["ended_at"],
         troubles=tuple(Trouble(t["step"], t["frontend"], t["problem"]) for t in row["troubles"]),
         skew=row["skew"],
+        updates=row["updates"] or {},
     )
 
 

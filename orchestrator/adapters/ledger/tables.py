@@ -37,7 +37,7 @@ NAMING = {
 }
 
 #: The revision of these tables: the last of the migrations.
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData(naming_convention=NAMING)
 
@@ -129,6 +129,7 @@ deployments = Table(
     Column("troubles", JSON, nullable=False),
     Column("skew", Float),
     Column("readmits", JSON),
+    Column("updates", JSON),
     CheckConstraint("epoch > 0", name="epoch"),
     CheckConstraint(DECIDED, name="decided"),
     CheckConstraint(ENDED, name="ended"),
@@ -151,6 +152,22 @@ one_of_epoch = Index(
     unique=True,
     sqlite_where=text("kind <> 'readmit'"),
     postgresql_where=text("kind <> 'readmit'"),
+)
+
+#: Installed apps in the field (docs/ota.md, "Builds in the field").
+builds = Table(
+    "builds",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("environment", String(63), nullable=False),
+    Column("app", String(63), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("platform", String(32), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime),
+    UniqueConstraint("environment", "app", "name"),
 )
 
 #: Frontends out of rotation. A drain's number is its fencing token (docs/protocol.md, "Rotation").

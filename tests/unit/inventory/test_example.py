@@ -41,7 +41,7 @@ def nodes() -> Iterator[Node]:
 def stands_for(field: tuple[str, ...]) -> str:
     """The model that the field at this path belongs to; empty where it is none's."""
     match field:
-        case ("apps", _, _):
+        case ("apps", _, _) | ("environments", _, "distribution"):
             return "MountedApp"
         case ("environments", _, "fleets", _, _):
             return "Fleet"

@@ -76,6 +76,43 @@ def test_what_is_optional_may_be_left_out_or_empty() -> None:
     assert fleets["Development/web"].frontends[0].port == 22
 
 
+def distributed(text: str) -> str:
+    return changed("  Production:\n", f"  Production:\n    distribution: {text}\n")
+
+
+def test_an_environment_says_how_each_of_its_apps_is_distributed() -> None:
+    found = loader.parse(distributed("{ToDo: store-only, Portal: hybrid}"), "x").fleets
+    assert {(fleet.key, app.name): app.distribution.value for fleet in found for app in fleet.apps} == {
+        ("Development/web", "ToDo"): "hybrid",
+        ("Production/landing", "Landing"): "hybrid",
+        ("Production/web", "ToDo"): "store-only",
+        ("Production/web", "Portal"): "hybrid",
+    }
+    for fleet in found:
+        assert Fleet.model_validate(fleet.model_dump(mode="json")) == fleet
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "what"),
+    [
+        ("{Tudo: store-only}", "environments.Production.distribution.Tudo", "names no app"),
+        ("{ToDo: storeonly}", "environments.Production.distribution.ToDo", "is not one of the choices"),
+        ("{ToDo: }", "environments.Production.distribution.ToDo", "is not one of the choices"),
+        ("[ToDo]", "environments.Production.distribution", "is not a mapping"),
+    ],
+)
+def test_a_distribution_that_is_none_is_refused_at_its_place(text: str, field: str, what: str) -> None:
+    (problem,) = problems(distributed(text))
+    assert problem.field == field
+    assert what in problem.what
+    assert problem.expected
+
+
+def test_an_app_can_t_say_itself_how_it_is_distributed() -> None:
+    (problem,) = problems(changed("ToDo: {mount: /ToDo/}", "ToDo: {mount: /ToDo/, distribution: hybrid}"))
+    assert problem.what == "is not a field"
+
+
 def test_a_fleet_survives_its_snapshot() -> None:
     for fleet in loader.parse(VALID, "inventory.yml").fleets:
         assert Fleet.model_validate(fleet.model_dump(mode="json")) == fleet

@@ -13,8 +13,9 @@ from orchestrator.adapters.sources import entries
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.contents import Entry, Limits, Plain
 from orchestrator.domain.errors import ConflictError, LockstepError, ReleaseError, UsageError
+from orchestrator.domain.upgrade import Kind
 from orchestrator.ports import ReleaseRecord, Releases
-from orchestrator.services.releases import ReleaseName, Releasing
+from orchestrator.services.releases import ReleaseName, Releasing, described
 from orchestrator.settings import Settings
 from tests.unit.releases.records import Records
 from tests.unit.releases.trees import Tree, lay_out, manifest_of, snapshot, tar_bytes
@@ -208,3 +209,50 @@ def test_a_difference_is_told_from_one_release_to_the_other(place: Place) -> Non
     assert [f.path for f in found.added] == ["new"]
     assert [f.path for f in found.removed] == ["js/copy.js"]
     assert [(c.after.path, c.before.size, c.after.size) for c in found.changed] == [("index.html", 6, 11)]
+
+
+DECLARED = b'{"format": 1, "actions": {"Save": "1"}}'
+
+
+@pytest.mark.parametrize("path", ["contract.json", "native.json"])
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"format": 1, "colour": "red"}', b"[" * 2_000_000])
+def test_a_declaration_that_can_t_be_read_is_refused_when_the_release_is_built(
+    place: Place, path: str, content: bytes
+) -> None:
+    for attempt in (place.releasing.build, place.releasing.preview):
+        with pytest.raises(ReleaseError) as refused:
+            attempt(plain({**TREE, path: content}), NAME)
+        assert refused.value.problem.where == path
+    assert place.untouched()
+
+
+def test_a_declaration_is_a_file_of_the_release(place: Place) -> None:
+    tree = {**TREE, "contract.json": DECLARED, "native.json": b'{"format": 1, "icon": "index.html"}'}
+    place.releasing.build(plain(tree), NAME)
+    record, manifest = place.releasing.show(NAME)
+    assert manifest == manifest_of(tree)
+    found = described(DirectoryArtifacts(place.store), record.digest)
+    assert found.contract.actions == {"Save": "1"}
+    assert found.native.icon == "index.html"
+
+
+def test_a_declaration_that_is_a_link_is_refused(place: Place, tmp_path: Path) -> None:
+    lay_out({**TREE, "made.json": DECLARED}, tmp_path / "tree")
+    (tmp_path / "tree" / "contract.json").symlink_to("made.json")
+    with pytest.raises(ReleaseError, match="json is a link") as refused:
+        place.releasing.build(entries(tmp_path / "tree"), NAME)
+    assert "copy" in refused.value.problem.remedy
+    assert place.untouched()
+
+
+def test_releases_of_one_app_are_compared_and_of_two_are_not(place: Place) -> None:
+    other = ReleaseName("ToDo", "2.0.0")
+    place.releasing.build(plain(TREE), NAME)
+    place.releasing.build(plain({**TREE, "contract.json": DECLARED}), other)
+    assert place.releasing.compare(NAME, other).kind is Kind.SEAMLESS
+    assert place.releasing.compare(other, NAME).kind is Kind.ATTENTION
+    place.releasing.build(plain(TREE), ReleaseName("Portal", "1.0.0"))
+    with pytest.raises(UsageError, match="two apps"):
+        place.releasing.compare(NAME, ReleaseName("Portal", "1.0.0"))
+    with pytest.raises(UsageError, match="no release ToDo 3"):
+        place.releasing.compare(NAME, ReleaseName("ToDo", "3"))

@@ -121,3 +121,28 @@ def test_a_terminal_sees_how_far_the_reading_is(shell: Shell, tmp_path: Path, mo
     out, messages = shell.run(*build(tmp_path / "old", "1.0.0"))
     assert "reading: 2 files, 11 bytes" in messages
     assert out.startswith("ToDo 1.0.0 built")
+
+
+def test_a_comparison_says_what_kind_of_update_it_is_and_why(shell: Shell, tmp_path: Path) -> None:
+    lay_out({"index.html": b"1", "contract.json": b'{"format": 1, "actions": {"Save": "1"}}'}, tmp_path / "one")
+    changes = {
+        "contract.json": b'{"format": 1, "actions": {"Save": "2"}}',
+        "native.json": b'{"format": 1, "app_name": "To\\u202edo"}',
+    }
+    lay_out({"index.html": b"1", **changes}, tmp_path / "two")
+    shell.run(*build(tmp_path / "one", "1"))
+    shell.run(*build(tmp_path / "two", "2"))
+    out, _ = shell.run("compare", "ToDo=1", "ToDo=2")
+    assert out.splitlines() == [
+        "ToDo 1 → ToDo 2",
+        "  over the air, attention required: running clients must reload before they can call the server",
+        "    action Save: has another signature",
+        "  needs a new build of the installed app:",
+        "    app name: none → To\\u202edo",
+    ]
+    document = shell.json("compare", "ToDo=1", "ToDo=2")
+    assert (document["app"], document["from"], document["to"]) == ("ToDo", "1", "2")
+    assert (document["kind"], document["needs_build"]) == ("attention", True)
+    assert document["over_the_air"] == [{"rule": "action", "of": "Save", "how": "has another signature"}]
+    assert shell.json("compare", "ToDo=1", "ToDo=1")["kind"] == "none"
+    shell.run("compare", "ToDo=1", "ToDo", expected=2)

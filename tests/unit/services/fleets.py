@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from inventory.model import Fleet
 from orchestrator.adapters.artifacts import DirectoryArtifacts
+from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, State
 from orchestrator.domain.errors import UnansweredError
-from orchestrator.domain.release import File, Manifest, ota_hash
+from orchestrator.domain.release import File, Hasher, Manifest
 from orchestrator.ports import ReleaseRecord
 from orchestrator.services.deployments import Deploying
 
@@ -65,26 +66,34 @@ class World:
     artifacts: DirectoryArtifacts
     messages: Messages
     clock: Clock
+    builds: SqlBuilds
 
     @classmethod
     def at(cls, directory: Path) -> World:
         engine = open_engine(f"sqlite:///{directory / 'ledger.sqlite'}")
         upgrade(engine)
         clock = Clock()
-        return cls(SqlLedger(engine, clock), DirectoryArtifacts(directory / "artifacts"), Messages(), clock)
+        artifacts = DirectoryArtifacts(directory / "artifacts")
+        return cls(SqlLedger(engine, clock), artifacts, Messages(), clock, SqlBuilds(engine, clock))
 
     @property
     def deploying(self) -> Deploying:
-        return Deploying(self.ledger, self.artifacts, self.messages, self.clock)
+        return Deploying(self.ledger, self.artifacts, self.messages, self.clock, self.builds)
 
     def release(self, app: str, version: str, content: bytes | None = None) -> Manifest:
-        text = content or f"{app} {version}".encode()
-        sha = hashlib.sha256(text).hexdigest()
-        file = File("index.html", len(text), sha, ota_hash(hashlib.md5(text, usedforsecurity=False).digest()))
-        manifest = Manifest.of([file])
-        self.artifacts.add(sha, [text])
+        return self.releases(app, version, {"index.html": content or f"{app} {version}".encode()})
+
+    def releases(self, app: str, version: str, files: Mapping[str, bytes]) -> Manifest:
+        """A release of these files."""
+        made = []
+        for path, content in files.items():
+            held = Hasher.of([content])
+            made.append(File(path, held.size, held.sha256, held.ota))
+            self.artifacts.add(held.sha256, [content])
+        manifest = Manifest.of(made)
         self.artifacts.add_manifest(manifest)
-        self.ledger.add_release(ReleaseRecord(app, version, manifest.digest, 1, len(text), self.clock.now))
+        record = ReleaseRecord(app, version, manifest.digest, len(manifest), manifest.size, self.clock.now)
+        self.ledger.add_release(record)
         return manifest
 
     def carry_out(self, deployment: Deployment) -> None:

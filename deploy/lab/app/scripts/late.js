@@ -1,0 +1,3 @@
+"use strict";
+
+isPart("scripts/late.js", "@VERSION@");
