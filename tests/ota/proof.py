@@ -58,7 +58,8 @@ class Fleet:
         lockstep = Lockstep(Settings.read(operator.environment))
         self._ledger = lockstep.ledger
         self._fleet = loader.load(operator.lab.inventory_path).fleets[0]
-        self._deploying = Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock, lockstep.builds)
+        ledger, artifacts, builds = lockstep.ledger, lockstep.artifacts, lockstep.builds
+        self._deploying = Deploying(ledger, artifacts, lockstep.dispatch, lockstep.clock, builds)
 
     def deploy(self, version: str) -> Deployment:
         """`lockstep deploy`, until it is done."""
