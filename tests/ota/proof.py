@@ -17,7 +17,7 @@ from inventory import loader
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.deployment import Deployment, State
 from orchestrator.ota.behaviour import Behaviour
-from orchestrator.services.deployments import Schedule
+from orchestrator.services.deployments import Deploying, Schedule
 from orchestrator.settings import Settings
 from tests.integration.operator import PATIENCE, Operator, tree
 
@@ -58,7 +58,8 @@ class Fleet:
         lockstep = Lockstep(Settings.read(operator.environment))
         self._ledger = lockstep.ledger
         self._fleet = loader.load(operator.lab.inventory_path).fleets[0]
-        self._deploying = deploying(lockstep)
+        ledger, artifacts, builds = lockstep.ledger, lockstep.artifacts, lockstep.builds
+        self._deploying = Deploying(ledger, artifacts, lockstep.dispatch, lockstep.clock, builds)
 
     def deploy(self, version: str) -> Deployment:
         """`lockstep deploy`, until it is done."""
