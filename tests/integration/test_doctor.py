@@ -11,7 +11,7 @@ import pytest
 from deploy.lab import Lab
 from orchestrator.domain.release import Hasher
 from tests.integration.nginx import free_ports, nginx
-from tests.integration.operator import Operator, Said, fetch, tree
+from tests.integration.operator import Operator, Said, fetch, tree, wait_until
 
 PART = "scripts/part 1+ü.js"
 OLD = tree("doctor", files=6, size=4_000)
@@ -135,6 +135,8 @@ def test_one_fault_after_the_other_is_named_and_all_is_well_again(operator: Oper
         assert [row["disk"] for row in document["frontends"]] == [second] * 3
         assert {row["served"] for row in [*document["frontends"], document["address"]]} == {second}
         assert {row["token"] for row in [*document["frontends"], document["address"]]} == {document["release"]["token"]}
+        # The looks have left no connection behind.
+        wait_until(lambda: not any(lab.sshd(frontend.name).children() for frontend in lab.frontends))
         text = asks(operator)
         assert text.code == 0
         assert "all is well" in text.output

@@ -61,10 +61,11 @@ def test_only_the_first_answer_of_those_who_were_asked_counts(redis_server: Redi
     """Whatever else comes into the list is left out, and does not end the waiting."""
     client = redis_server.client()
     client.rpush(key(NONCE), b"junk", answer("fe9", OTHER), answer("fe1", LOOK_AT), answer("fe1", OTHER))
-    client.rpush(key(NONCE), answer("fe2", LOOK_AT))
+    client.rpush(key(NONCE), answer("fe2", LOOK_AT), answer("fe2", OTHER))
     client.rpush(key("f" * 32), answer("fe2", OTHER))
     with worker(redis_server, say_nothing):
         assert looks.look(ERRANDS, PATIENCE) == {"fe1": LOOK_AT, "fe2": LOOK_AT}
+    assert not client.exists(key(NONCE))
 
 
 def test_who_does_not_answer_in_time_was_not_seen(redis_server: RedisServer, looks: RedisLooks) -> None:

@@ -219,7 +219,6 @@ class Address:
                 for each in right
                 if among(each.question.kind)
                 and not has(each.reply)
-                and each.frontends
                 and all(has(other) for other in each.frontends if other.status == OK)
                 and any(other.status == OK for other in each.frontends)
             ]

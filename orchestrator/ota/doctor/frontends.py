@@ -9,7 +9,7 @@ from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.paths import show
 from orchestrator.ota.doctor.findings import Code, Finding, Severity, listed
 from orchestrator.ota.doctor.look import Difference, Look, Unseen
-from orchestrator.ota.doctor.observations import Observations, Release, Reply, Seat, Standing
+from orchestrator.ota.doctor.observations import OK, Observations, Release, Reply, Seat, Standing
 from orchestrator.ota.doctor.questions import Question
 
 RECIPE = "see that its web server has the recipe (lockstep frontend recipe nginx) and serves the root of the inventory"
@@ -228,7 +228,9 @@ def _explained(look: Look | None, question: Question, reply: Reply) -> bool:
     if look is None or question.tree is None:
         return False
     there = look.sha256(question.tree, question.below)
-    return there is None or there == reply.sha256 or (not there and reply.status != 200)
+    if there is None:
+        return True
+    return there == reply.sha256 if reply.status == OK else not there
 
 
 def _wanted(question: Question) -> str:

@@ -113,7 +113,10 @@ ROWS = {
         Scene(disks={"fe3": damaged("app.js", b"bad")}), {Code.DAMAGED_CONTENT: (WRONG, ("fe3",))}
     ),
     "too much damage to be listed": Row(
-        Scene(disks={"fe3": replace(WELL, trees={**WELL.trees, CHART.release.release_tree.path: Seen("f" * 64)})}),
+        Scene(
+            answers={"fe3": lambda q: of_bytes(right(q), b"bad") if q.path == "app.js" else right(q)},
+            disks={"fe3": replace(WELL, trees={**WELL.trees, CHART.release.release_tree.path: Seen("f" * 64)})},
+        ),
         {Code.DAMAGED_CONTENT: (WRONG, ("fe3",))},
         ("too long to be sent",),
     ),
@@ -121,6 +124,11 @@ ROWS = {
         Scene(answers={"fe1": injected}),
         {Code.WEB_SERVER_DIFFERS: (WRONG, ("fe1",))},
         ("other bytes than lie on its disk", "sub_filter"),
+    ),
+    "an error whose words are the file": Row(
+        Scene(answers={"fe1": lambda q: replace(right(q), status=500 if q.path == "app.js" else 200)}),
+        {Code.WEB_SERVER_DIFFERS: (WRONG, ("fe1",))},
+        ("status 500",),
     ),
     "a web server that serves another root": Row(
         Scene(answers={"fe1": old}),
@@ -188,7 +196,19 @@ ROWS = {
     "an old release by the ledger's word, where no frontend answers": Row(
         Scene(answers=everywhere(silent), address=old),
         {Code.STALE_CACHE: (WRONG, (ADDRESS,)), Code.SILENT_FRONTEND: (UNKNOWN, ALL)},
-        ("than the ledger committed",),
+        ("than the ledger committed", "and 3 more"),
+    ),
+    "something that changes an old release that a frontend in rotation serves": Row(
+        Scene(
+            answers={"fe2": old},
+            disks={"fe2": BEHIND},
+            address=lambda q: replace(old(q), sha256="1" * 64) if q.kind is Kind.PRECACHE else old(q),
+        ),
+        {Code.OLD_CONTENT: (WRONG, ("fe2",)), Code.CHANGED_CONTENT: (WRONG, (ADDRESS,))},
+    ),
+    "an old release that a frontend serves whose drain nobody has confirmed": Row(
+        Scene(answers={"fe2": old}, disks={"fe2": BEHIND}, standings={"fe2": Standing.DOUBTED}, address=old),
+        {Code.OLD_CONTENT: (WRONG, ("fe2",)), Code.DRAIN_NOT_CONFIRMED: (UNKNOWN, ("fe2",))},
     ),
     "an old release that a frontend in rotation serves": Row(
         Scene(answers={"fe2": old}, disks={"fe2": BEHIND}, address=old), {Code.OLD_CONTENT: (WRONG, ("fe2",))}
@@ -232,6 +252,10 @@ ROWS = {
     "a load balancer without anybody behind it": Row(
         Scene(address=status(503)), {Code.FAILING_ADDRESS: (WRONG, (ADDRESS,))}, ("status 503",)
     ),
+    "an error of every frontend, in the words of the load balancer": Row(
+        Scene(answers=everywhere(status(503)), address=lambda q: replace(status(503)(q), sha256="1" * 64)),
+        {Code.WEB_SERVER_DIFFERS: (WRONG, ALL)},
+    ),
     "a proxy that refuses some files": Row(
         Scene(address=lambda q: status(403)(q) if q.path == "app.js" else right(q)),
         {Code.FAILING_ADDRESS: (WRONG, (ADDRESS,))},
@@ -256,6 +280,9 @@ ROWS = {
     "nobody was asked": Row(Scene(frontends=(), questions=[]), {Code.NOTHING_EXAMINED: (UNKNOWN, ())}),
     "a deployment that is held": Row(
         Scene(open=HELD), {Code.OPEN_DEPLOYMENT: (NOTE, ())}, ("prepared", "lockstep continue 7", "lockstep abort 7")
+    ),
+    "a deployment that is being carried out": Row(
+        Scene(open=replace(RESTING, resting=False, waits_for="its workers")), {Code.OPEN_DEPLOYMENT: (NOTE, ())}
     ),
     "a fleet that is moved all the time": Row(Scene(more={"moved": True}), {Code.MOVED: (UNKNOWN, ())}),
     "documents of another version": Row(Scene(more={"other_form": True}), {Code.OTHER_FORM: (UNKNOWN, ())}),
@@ -344,10 +371,11 @@ def test_what_is_wrong_outweighs_what_is_not_known_and_a_note_outweighs_nothing(
 def test_what_a_frontend_has_made_up_is_no_command_to_a_terminal() -> None:
     tree = CHART.release.activation_tree
     assert tree is not None
-    listed = ("l ../../\x1b[2J ToDo\x1b]0;x\x07", "o ? \udcff")
+    listed = (*(line for line in tree.listing() if line[0] == "f"), "l ../../\x1b[2J ToDo", "o ? \udcff\x1b]0;x\x07")
     look = replace(WELL, trees={**WELL.trees, tree.path: Seen("f" * 64, listed)})
     (finding,) = examine(Scene(disks={"fe1": look}).observations())
     assert finding.code is Code.DAMAGED_CONTENT
+    assert "a link to ../../ [2J" in finding.found
     assert _words(finding).isprintable()
 
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.domain.release import File, Manifest
 from orchestrator.ota.doctor.files import SAMPLE, given_hash, near, resolve, sample
 
-PATHS = ("scripts/part 1+ü.js", "index.html", "a%20b.js", "ToDo/inner.js", "what?.js")
+PATHS = ("scripts/part 1+ü.js", "index.html", "a%20b.js", "a b.js", "ToDo/inner.js", "what?.js")
 HASH = "yMMkVndC_DwKF0E0QvkXsg"
 
 
@@ -24,6 +24,7 @@ HASH = "yMMkVndC_DwKF0E0QvkXsg"
         (f"/ToDo/index.html?{HASH}", "index.html"),
         (f"https://apps.example.org/ToDo/index.html?{HASH}", "index.html"),
         ("a%20b.js", "a%20b.js"),
+        ("a b.js", "a b.js"),
         ("a%2520b.js", "a%20b.js"),
         ("ToDo/inner.js", "ToDo/inner.js"),
         ("/ToDo/ToDo/inner.js", "ToDo/inner.js"),
