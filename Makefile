@@ -9,7 +9,7 @@ SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
 NETWORK_PROGRAMS := $(if $(filter 0,$(shell id -u)),ip nft)
 TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb chromium $(NETWORK_PROGRAMS)
 
-.PHONY: help demo test simulate chaos partitions fuzz check setup lock clean
+.PHONY: help demo test simulate chaos ota partitions fuzz check setup lock clean
 
 help: ## What there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ simulate: setup ## The services in simulated worlds: every order of small ones, 
 chaos: setup ## Workers, Redis and PostgreSQL killed at every point of a deployment; about ten minutes.
 	$(BIN)/python -m deploy.programs $(SERVERS) postgres initdb
 	$(BIN)/python -m tests.chaos
+
+ota: setup ## 200 deployments without a pause, under devices that update over the air; some five minutes.
+	$(BIN)/python -m deploy.programs $(SERVERS)
+	$(BIN)/python -m tests.ota
 
 partitions: setup ## Workers cut off from frontends, at every point (docs/partitions.md). As root, half an hour.
 	$(BIN)/python -m deploy.programs $(SERVERS) $(NETWORK_PROGRAMS)

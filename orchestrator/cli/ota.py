@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +11,10 @@ from inventory.model import Fleet
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.diagnosis import print_diagnosis
 from orchestrator.cli.inventory import load_inventory, select_fleet
-from orchestrator.cli.output import AsJson, messages, print_json
+from orchestrator.cli.output import AsJson, messages, print_json, results
 from orchestrator.domain.errors import UsageError
+from orchestrator.domain.paths import show
+from orchestrator.ota.browser.files import client_files
 from orchestrator.ota.doctor.findings import Severity, verdict
 from orchestrator.ota.doctor.report import document
 from orchestrator.ota.target import Target
@@ -73,6 +76,30 @@ def doctor(
     else:
         print_diagnosis(examination)
     raise typer.Exit(CODES[verdict(examination.findings)])
+
+
+@app.command()
+def client(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The top of the app's tree; it must exist.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write the web client's files into an app's tree: the library, the service worker and what it imports.
+
+    Files of these names are replaced: they belong to Lockstep.
+
+    Example:
+      lockstep ota client dist/
+    """
+    if not directory.is_dir():
+        raise UsageError("not a directory", expected="the top of the app's tree", found=show(str(directory)))
+    written = client_files()
+    for name, file in written.items():
+        (directory / name).write_bytes(file.read_bytes())
+    if as_json:
+        print_json({"directory": str(directory), "files": list(written)})
+        return
+    results().print(f"written to {show(str(directory))}: {', '.join(written)}", highlight=False, markup=False)
+    results().print("begin the entry document with them: docs/web-client.md", highlight=False, markup=False)
 
 
 def _examine(lockstep: Lockstep, target: Target, mount: str | None, named: str | None, scope: Scope) -> Examination:

@@ -50,18 +50,13 @@ class Placement:
     builds: tuple[str, ...] | None = None
 
     @property
-    def release(self) -> tuple[str, str]:
-        """Which release it is: version and digest."""
-        return self.version, self.digest
+    def store_only(self) -> bool:
+        """Whether installed clients stay on the version that they have."""
+        return self.builds is not None
 
-    def of_build(self, digest: str) -> Placement:
-        """The same app at the release that a build was made from."""
-        return Placement(self.app, self.mount, "", digest)
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """The digests of all releases that a frontend must hold for it, its own first."""
-        return (self.digest, *(digest for digest in self.builds or () if digest != self.digest))
+    def installed(self) -> tuple[Placement, ...]:
+        """The releases of its builds, each once, as they would be placed."""
+        return tuple(Placement(self.app, self.mount, "", digest) for digest in self.builds or ())
 
     def url(self, path: str) -> str:
         """The URL path (not percent-encoded) of a file of this app."""
@@ -85,9 +80,24 @@ class Activation:
         """An activation with its placements in canonical order."""
         return cls(name, tuple(sorted(placements)))
 
+    def digests(self) -> tuple[str, ...]:
+        """Every release that a frontend must hold for it, each once."""
+        return digests(self.placements)
+
     def document(self) -> dict[str, object]:
         """What ``/-/lockstep/activation`` answers."""
         apps: Mapping[str, object] = {
-            p.app: {"digest": p.digest, "mount": p.mount, "version": p.version} for p in self.placements
+            p.app: {
+                "digest": p.digest,
+                "mount": p.mount,
+                "version": p.version,
+                **({"distribution": "store-only"} if p.store_only else {}),
+            }
+            for p in self.placements
         }
         return {"activation": str(self.name), "apps": apps, "epoch": self.name.epoch}
+
+
+def digests(placements: Iterable[Placement]) -> tuple[str, ...]:
+    """The releases of these placements and of their builds, each once."""
+    return tuple(dict.fromkeys(held.digest for p in placements for held in (p, *p.installed())))

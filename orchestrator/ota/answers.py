@@ -6,6 +6,7 @@ the stock clients refuse it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -20,6 +21,8 @@ from orchestrator.ota.tally import Fault, Kind
 
 #: Tokens of other servers may hold base64's whole alphabet.
 TOKEN = re.compile(r"[A-Za-z0-9+/_=-]{1,64}")
+#: A SHA-256 in the form of Subresource Integrity (W3C).
+_INTEGRITY = re.compile(r"sha256-[A-Za-z0-9+/]{43}=")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -36,6 +39,11 @@ class Answer:
     def ota(self) -> str:
         """The OTA hash of the body."""
         return ota_hash(hashlib.md5(self.body, usedforsecurity=False).digest())
+
+    @property
+    def integrity(self) -> str:
+        """The SHA-256 of the body, as `sha256-<base64>`."""
+        return f"sha256-{base64.b64encode(hashlib.sha256(self.body).digest()).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,14 @@ class ServedManifest:
         return [path for path, ota in self.files.items() if held.get(path) != ota]
 
 
+@dataclass(frozen=True, slots=True)
+class Precache:
+    """A precache.manifest: the token, and URL path of each file -> its SHA-256 as `sha256-<base64>`, where it says."""
+
+    token: str
+    integrity: Mapping[str, str]
+
+
 def read_name(answer: Answer) -> ActivationName | None:
     """The activation that an answer names, None where it names none. Raises `MalformedError`."""
     if answer.activation is None:
@@ -95,6 +111,13 @@ def read_manifest(body: bytes, mount: str) -> ServedManifest:
     mappings = _object(manifest.get("urlMappings"), "manifest.urlMappings")
     files = {_path(path, mount): _hash(path, value) for path, value in versions.items()}
     return ServedManifest(_token(manifest), files, _entry(files, mappings, mount))
+
+
+def read_precache(body: bytes) -> Precache:
+    """A precache.manifest body, which may have text before its first ``{``. Raises `MalformedError`."""
+    document = _object(_json(body[max(body.find(b"{"), 0) :]), "the body")
+    integrity = _object(document.get("integrity", {}), "integrity")
+    return Precache(_token(document), {path: _sha256(path, value) for path, value in integrity.items()})
 
 
 def _json(body: bytes) -> object:
@@ -143,6 +166,13 @@ def _hash(path: str, value: object) -> str:
         found = f"{_brief(value)} of {_brief(path)}"
         raise MalformedError("not a hash", expected="? and an OTA hash of 22 characters", found=found)
     return value[1:]
+
+
+def _sha256(path: str, value: object) -> str:
+    if not isinstance(value, str) or _INTEGRITY.fullmatch(value) is None:
+        found = f"{_brief(value)} of {_brief(path)}"
+        raise MalformedError("not a SHA-256", expected="sha256- and 44 characters of base64", found=found)
+    return value
 
 
 def _entry(files: Mapping[str, str], mappings: Mapping[str, object], mount: str) -> str | None:

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from urllib.parse import quote
@@ -23,12 +22,6 @@ FORM = 2
 
 #: The file that answers for an app's mount and for its screens.
 ENTRY = "index.html"
-
-#: Where an activation holds what installed clients of a store-only app are answered.
-NATIVE = "native"
-
-#: The files of the documents that clients ask for.
-VERSION, INFO, PRECACHE = "moduleversioninfo.json", "moduleinfo.json", "precache.json"
 
 #: RFC 3986: what a path segment may hold as it is, and the slash. Everything else is percent-encoded.
 _PLAIN = "/!$&'()*+,;=:@-._~"
@@ -67,10 +60,14 @@ class Documents:
         """By the name under which a frontend holds them."""
         return {
             "manifest.json": self.manifest,
-            INFO: self.info,
-            VERSION: self.version,
-            PRECACHE: self.precache,
+            "moduleinfo.json": self.info,
+            "moduleversioninfo.json": self.version,
+            "precache.json": self.precache,
         }
+
+    def native(self) -> dict[str, bytes]:
+        """Those of them that an installed client asks for without a token."""
+        return {name: content for name, content in self.files().items() if name != "manifest.json"}
 
 
 def documents(placement: Placement, release: Described) -> Documents:
@@ -98,27 +95,6 @@ def documents(placement: Placement, release: Described) -> Documents:
         info=_json(info),
         precache=_json({"integrity": integrity, "urlVersions": versions, "versionToken": name}),
     )
-
-
-def served_documents(placement: Placement, releases: Mapping[str, Described]) -> dict[str, bytes]:
-    """What an activation holds for an app below ``-/<Segment>/``: the names of files -> their bytes.
-
-    Where the app is store-only, installed clients have a directory of their own. In it are the documents of the one
-    release that all builds in the field were made from; where there are several, or none, nobody can say which of them
-    a client has that does not name its version, and it gets no answer: the marker says that this is meant.
-    """
-    made = documents(placement, releases[placement.digest]).files()
-    if placement.builds is None:
-        return made
-    made[f"{NATIVE}/store-only.json"] = _json({"distribution": "store-only"})
-    builds = {digest: documents(placement.of_build(digest), releases[digest]) for digest in placement.builds}
-    for build in builds.values():
-        made[f"{NATIVE}/builds/{build.token}.json"] = build.version
-    if len(builds) == 1:
-        (only,) = builds.values()
-        own = only.files()
-        made.update({f"{NATIVE}/{name}": own[name] for name in (VERSION, INFO, PRECACHE)})
-    return made
 
 
 def activation_document(activation: Activation) -> bytes:

@@ -1,10 +1,11 @@
-"""One client's HTTP: one connection that is kept, one cookie jar, no redirects. What comes back is not judged here."""
+"""One client's HTTP: few connections, one cookie jar, no redirects. What comes back is not judged here."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import TracebackType
@@ -13,6 +14,8 @@ from typing import Self
 import httpx
 
 from orchestrator.ota.answers import Answer, NoAnswer
+from orchestrator.ota.asking import Got
+from orchestrator.ota.lane import Lane, OversizeError
 from orchestrator.ota.tally import Fault, Kind, Tally
 from orchestrator.ota.target import Ask, Target, Want
 
@@ -25,10 +28,13 @@ _HEADERS = {
 _DRESS = {
     Want.VERSION: {"Accept": "application/json"},
     Want.MANIFEST: {"Accept": "application/json"},
+    Want.PRECACHE: {"Accept": "application/json"},
     Want.BY_HASH: {"Accept": "*/*"},
     Want.DOCUMENT: {"Accept": "text/html,*/*;q=0.8", "Sec-Fetch-Dest": "document"},
     Want.PART: {"Accept": "*/*", "Sec-Fetch-Dest": "empty"},
 }
+#: What is asked for with another stamp each time.
+_STAMPED = frozenset({Want.VERSION, Want.PRECACHE})
 #: How many built requests are kept.
 _REQUESTS = 4_096
 
@@ -41,45 +47,51 @@ class Limits:
     body: int = 64 * 1024 * 1024
 
 
-class OversizeError(Exception):
-    """A body is longer than the limit."""
-
-
 class Fetcher:
-    """Fetches for one client. An asynchronous context manager: it holds a connection.
-
-    It uses httpx's transport without httpx's client: what the client adds, above all redirects, is not wanted here,
-    and costs as much as the request.
+    """Fetches for one client. An asynchronous context manager: it holds a connection, and more while it fetches more
+    than one thing at once. Between upgrades a thousand clients should have a thousand connections, not five thousand.
     """
 
     def __init__(self, target: Target, tally: Tally, limits: Limits, trust: ssl.SSLContext) -> None:
         self._target = target
         self._tally = tally
         self._limits = limits
+        self._trust = trust
         self._cookies = httpx.Cookies()
         self._requests: dict[Ask, httpx.Request] = {}
-        self._kept = False
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=trust,
-            # No proxy of the environment may stand in between.
-            trust_env=False,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-        )
+        self._first = self._lane()
+        self._more: list[Lane] = []
 
     async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._transport.__aexit__(kind, error, trace)
+        await self._close_more()
+        await self._first.close()
 
-    async def fetch(self, ask: Ask) -> Answer | NoAnswer:
+    async def fetch_all(self, asks: Sequence[Ask]) -> tuple[Got, ...]:
+        """What came back to each, asked for at once, over as many connections."""
+        if len(asks) == 1:
+            return (await self.fetch(asks[0]),)
+        while len(self._more) < len(asks) - 1:
+            self._more.append(self._lane())
+        lanes = (self._first, *self._more)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._fetch(ask, lane)) for ask, lane in zip(asks, lanes, strict=False)]
+        return tuple(task.result() for task in tasks)
+
+    async def fetch(self, ask: Ask) -> Got:
         """What came back. Whatever a server does, this is the answer to it: nothing is raised."""
+        if self._more:
+            await self._close_more()
+        return await self._fetch(ask, self._first)
+
+    async def _fetch(self, ask: Ask, lane: Lane) -> Got:
         try:
             async with asyncio.timeout(self._limits.seconds):
-                return await self._exchange(ask)
+                return await self._exchange(ask, lane)
         except (TimeoutError, httpx.TimeoutException):
             fault = Fault(Kind.TIMEOUT, f"the whole answer within {self._limits.seconds:g} s", "not all of it")
         except OversizeError:
@@ -90,14 +102,9 @@ class Fetcher:
             fault = Fault(Kind.CONNECTION, "an answer", _named(error))
         return NoAnswer(fault)
 
-    async def _exchange(self, ask: Ask) -> Answer:
+    async def _exchange(self, ask: Ask, lane: Lane) -> Answer:
         request = self._request(ask)
-        response = await self._send(request)
-        try:
-            body = await self._read(response)
-        finally:
-            await response.aclose()
-        self._kept = True
+        response, body = await lane.exchange(request, self._limits.body)
         headers = response.headers
         if "set-cookie" in headers:
             response.request = request
@@ -117,27 +124,16 @@ class Fetcher:
             if not text.isascii() or not text.isprintable():
                 self._cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        kept, self._kept = self._kept, False
-        try:
-            return await self._transport.handle_async_request(request)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            # A server may close a kept connection just as a request goes out; every client asks again then
-            # (RFC 9110, section 9.2.2). On a new connection there is no such excuse.
-            if not kept:
-                raise
-        self._tally.resent += 1
-        return await self._transport.handle_async_request(request)
+    def _lane(self) -> Lane:
+        return Lane(self._trust, self._resent)
 
-    async def _read(self, response: httpx.Response) -> bytes:
-        chunks = []
-        size = 0
-        async for chunk in response.aiter_bytes():
-            size += len(chunk)
-            if size > self._limits.body:
-                raise OversizeError
-            chunks.append(chunk)
-        return b"".join(chunks)
+    def _resent(self) -> None:
+        self._tally.resent += 1
+
+    async def _close_more(self) -> None:
+        more, self._more = self._more, []
+        for lane in more:
+            await lane.close()
 
     def _request(self, ask: Ask) -> httpx.Request:
         """Building a request costs as much as sending it, and most are asked again."""
@@ -145,7 +141,7 @@ class Fetcher:
         if request is None:
             request = httpx.Request("GET", self._target.base_url + ask.url, headers=_HEADERS | _DRESS[ask.want])
             self._cookies.set_cookie_header(request)
-            if ask.want is not Want.VERSION:
+            if ask.want not in _STAMPED:
                 if len(self._requests) >= _REQUESTS:
                     self._requests.clear()
                 self._requests[ask] = request

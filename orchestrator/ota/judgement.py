@@ -56,6 +56,14 @@ def judge_file(ota: str, answer: Answer) -> tuple[Fault, ...]:
     return () if found == ota else (Fault(Kind.OTHER_BYTES, ota, f"{found}, {len(answer.body)} bytes"),)
 
 
+def judge_integrity(integrity: str | None, answer: Answer) -> tuple[Fault, ...]:
+    """A file for which the release's precache.manifest gives this SHA-256, or none."""
+    if integrity is None:
+        return ()
+    found = answer.integrity
+    return () if found == integrity else (Fault(Kind.OTHER_BYTES, integrity, f"{found}, {len(answer.body)} bytes"),)
+
+
 def judge_forward(seen: int | None, name: ActivationName | None, answer: Answer) -> tuple[Fault, ...]:
     """Navigation: what is served names its activation, and none of a lower epoch than the highest that was `seen`."""
     if name is None:

@@ -6,9 +6,11 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from itertools import cycle
 
+from orchestrator.ota.behaviour import Behaviour
 from orchestrator.ota.client import Client
 from orchestrator.ota.fetcher import Fetcher, Limits
 from orchestrator.ota.tally import Tally
@@ -22,6 +24,7 @@ async def observe(
     target: Target,
     *,
     clients: int,
+    behaviours: Sequence[Behaviour] = (Behaviour.LOCKSTEP,),
     duration: float | None = None,
     stop: asyncio.Event | None = None,
     limits: Limits | None = None,
@@ -30,6 +33,7 @@ async def observe(
 ) -> Tally:
     """Observe `target` with that many clients until `duration` seconds are over or `stop` is set, or for ever.
 
+    The clients are shared out among the `behaviours` in turn: with two of them, half and half.
     Whatever the servers do is counted, never raised. Answers that are under way at the end are not counted.
     `on_progress` is called with the tally as it stands, every `progress_seconds`.
     """
@@ -42,11 +46,13 @@ async def observe(
     async with AsyncExitStack() as stack:
         trust = ssl.create_default_context()
         runs = []
-        for _ in range(clients):
+        for _, behaviour in zip(range(clients), cycle(behaviours), strict=False):
+            tally.upgrades.clients[behaviour] += 1
             fetcher = await stack.enter_async_context(Fetcher(target, tally, limits or Limits(), trust))
             # Only which file is asked for next hangs on it.
             choice = random.Random()  # noqa: S311
-            runs.append(_visit(Client(target, tally, random=choice, elapsed=elapsed, stamp=_milliseconds), fetcher))
+            client = Client(target, tally, random=choice, elapsed=elapsed, stamp=_milliseconds, behaviour=behaviour)
+            runs.append(_visit(client, fetcher))
         if on_progress is not None:
             runs.append(_report(tally, elapsed, on_progress, progress_seconds))
         await _run_until(stop or asyncio.Event(), duration, [asyncio.create_task(run) for run in runs])
@@ -81,9 +87,9 @@ async def _visit(client: Client, fetcher: Fetcher) -> None:
 async def _go_round(client: Client, fetcher: Fetcher) -> bool:
     steps = client.round()
     try:
-        ask = next(steps)
+        asks = next(steps)
         while True:
-            ask = steps.send(await fetcher.fetch(ask))
+            asks = steps.send(await fetcher.fetch_all(asks))
     except StopIteration as end:
         return bool(end.value)
 

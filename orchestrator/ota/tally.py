@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, zip_longest
 
+from orchestrator.ota.upgrades import Upgrades
+
 #: How many findings are shown, how many versions are listed, and how many epochs of each.
 SAMPLES = 20
 VERSIONS = 1_000
@@ -114,6 +116,7 @@ class Tally:
     seconds: float = 0.0
     kinds: Counter[Kind] = field(default_factory=Counter)
     versions: dict[str, Version] = field(default_factory=dict)
+    upgrades: Upgrades = field(default_factory=Upgrades)
     _samples: dict[Kind, list[Finding]] = field(default_factory=dict)
 
     def find(self, finding: Finding) -> None:
@@ -167,6 +170,8 @@ class Tally:
             "kinds": {kind.value: self.kinds[kind] for kind in Kind if self.kinds[kind]},
             "unjudged": self.unjudged,
             "resent": self.resent,
+            "upgrades": self.upgrades.document(),
+            "behaviours": self.upgrades.behaviours(),
             "versions": [version.document() for version in versions],
             "samples": [finding.document() for finding in self.samples],
         }

@@ -21,6 +21,7 @@ class Want(StrEnum):
 
     VERSION = "version"
     MANIFEST = "manifest"
+    PRECACHE = "precache"
     BY_HASH = "by-hash"
     DOCUMENT = "document"
     PART = "part"
@@ -59,6 +60,10 @@ class Target:
     def manifest(self, token: str) -> Ask:
         """The manifest that has this token."""
         return Ask(Want.MANIFEST, f"{self.mount}moduleservices/moduleinfo?{quote(token, safe='')}")
+
+    def precache(self, stamp: int) -> Ask:
+        """The list of files of what is served, with their SHA-256; `stamp` as with `version`."""
+        return Ask(Want.PRECACHE, f"{self.mount}precache.manifest?{stamp}")
 
     @staticmethod
     def by_hash(path: str, ota: str) -> Ask:

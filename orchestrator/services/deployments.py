@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from inventory.model import Fleet, MountedApp
-from orchestrator.domain.activation import Activation, ActivationName, Placement
+from orchestrator.domain.activation import Activation, ActivationName, Placement, digests
 from orchestrator.domain.deployment import Decision, Deployment, Kind, Plan, State, Trouble
 from orchestrator.domain.errors import ConflictError, LockstepError, Problem, UsageError
 from orchestrator.domain.update import NO_CONSENT, Consent
@@ -243,7 +243,7 @@ class Deploying:
         """
         if not placements:
             raise UsageError(f"nothing would be served by {fleet.key}", expected="at least one app of the fleet")
-        releases = {digest: described(self.artifacts, digest) for p in placements for digest in p.digests}
+        releases = {digest: described(self.artifacts, digest) for digest in digests(placements)}
         layout(Activation.of(ActivationName(1, "0" * 16), placements), releases)
         hold = schedule.hold or schedule.due_at is not None
         begins = schedule.due_at or self.clock()

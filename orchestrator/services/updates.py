@@ -120,7 +120,6 @@ def _outdated(each: Update) -> ConflictError:
     builds = ", ".join(_build(hurt.build) for hurt in each.outdated)
     return ConflictError(
         f"{each.app} {each.after} needs a new build of the installed app",
-        where=each.app,
         expected="a build that was made from it, or your word that outdated ones are accepted",
         found="; ".join(str(reason) for reason in each.upgrade.new_build)
         + (f". It may hurt: {builds}" if builds else ". No build is recorded: it may hurt any that is installed"),
@@ -135,7 +134,6 @@ def _incompatible(fleet: Fleet, each: Update) -> ConflictError:
     return ConflictError(
         f"{each.app} {each.after} would not understand installed clients, which {fleet.environment} updates "
         "through the stores alone",
-        where=each.app,
         expected="every screen and action of the builds in the field, with the same signature",
         found=" | ".join(found),
         remedy="keep what they call; retire builds that nobody has any more "

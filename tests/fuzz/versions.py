@@ -9,7 +9,17 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.ota.answers import Answer, MalformedError, NoAnswer, read_manifest, read_name, read_version
+from orchestrator.ota.answers import (
+    Answer,
+    MalformedError,
+    NoAnswer,
+    read_manifest,
+    read_name,
+    read_precache,
+    read_version,
+)
+from orchestrator.ota.attempt import PARALLEL, RETRIES
+from orchestrator.ota.behaviour import Behaviour
 from orchestrator.ota.client import CHANGED, MORE, PARTS, Client
 from orchestrator.ota.tally import Fault, Kind, Tally
 from orchestrator.ota.target import Ask, Want
@@ -67,6 +77,8 @@ def body(random: Random) -> bytes:
         return pick(random, _CONTENTS)
     mount = pick(random, (MOUNT, MOUNT, "/"))
     whole: Any = {"versionToken": token} if kind < 5 else document(token, mount)
+    if kind == 4:
+        whole["integrity"] = {f"{mount}js/app.js": pick(random, (Answer(200, _CONTENTS[1]).integrity, "sha256-x"))}
     if kind >= 5 and random.random() < 0.2:
         versions = whole["manifest"]["urlVersions"]
         versions[mount + pick(random, (*ODD_PATHS, odd_text(random)))] = pick(random, list(versions.values()))
@@ -91,7 +103,7 @@ def reply(random: Random) -> Reply:
 
 
 class Versions(Target[Replies]):
-    """The replies to one observer, in its first two rounds."""
+    """The replies to one observer, in its first three rounds."""
 
     name = "versions"
     short = 1500
@@ -104,6 +116,11 @@ class Versions(Target[Replies]):
         token = "a" * 22
         good = (spelled(random, {"versionToken": token}), spelled(random, document(token, mount)), *_CONTENTS)
         replies: list[Reply] = [(200, each, _NAMES[0], None) for each in good]
+        if random.random() < 0.5:
+            # And an upgrade: a token and its manifest come as answers to the next round's questions, or nearly so.
+            upgrade = spelled(random, {"versionToken": "b" * 22}), spelled(random, document("b" * 22, mount))
+            replies += [(200, _CONTENTS[0], _NAMES[0], None)] * random.randrange(6)
+            replies += [(200, each, _NAMES[1], None) for each in (*upgrade, upgrade[0], *_CONTENTS)]
         for _ in range(random.randint(0, 2)):
             replies[random.randrange(len(replies))] = reply(random)
         return mount, tuple(replies)
@@ -111,10 +128,11 @@ class Versions(Target[Replies]):
     def check(self, made: Replies) -> bool:
         mount, replies = made
         read = [_check_read(one, mount) for one in replies]
-        tally = _observe(Observed.of("http://frontend.example", "ToDo", mount), replies)
-        json.dumps(tally.document()).encode()
-        for finding in tally.samples:
-            assert all(text.isprintable() for text in finding.document().values() if isinstance(text, str))
+        for behaviour in Behaviour:
+            tally = _observe(Observed.of("http://frontend.example", "ToDo", mount), replies, behaviour)
+            json.dumps(tally.document()).encode()
+            for finding in tally.samples:
+                assert all(text.isprintable() for text in finding.document().values() if isinstance(text, str))
         return all(read)
 
 
@@ -139,7 +157,18 @@ def _check_read(one: Reply, mount: str) -> bool:
         good += 1
     except MalformedError as error:
         _check_fault(error)
+    _check_precache(content)
     return good >= 2
+
+
+def _check_precache(content: bytes) -> None:
+    try:
+        precache = read_precache(content)
+    except MalformedError as error:
+        _check_fault(error)
+        return
+    assert re.fullmatch(r"[A-Za-z0-9+/_=-]{1,64}", precache.token)
+    assert all(re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", value) for value in precache.integrity.values())
 
 
 def _check_fault(error: MalformedError) -> None:
@@ -160,23 +189,27 @@ def _check_paths(files: Mapping[str, str], mount: str) -> None:
             assert " " not in ask.url
 
 
-def _observe(target: Observed, replies: tuple[Reply, ...]) -> Tally:
-    """Two rounds of a client. Every round comes to an end, and asks no more than it may."""
+def _observe(target: Observed, replies: tuple[Reply, ...], behaviour: Behaviour) -> Tally:
+    """Three rounds of a client. Every round comes to an end, and asks no more than it may."""
     tally = Tally()
-    client = Client(target, tally, random=Random(1), elapsed=lambda: 1.0, stamp=lambda: 1)
+    client = Client(target, tally, random=Random(1), elapsed=lambda: 1.0, stamp=lambda: 1, behaviour=behaviour)
     given = 0
-    for _ in range(2):
+    for _ in range(3):
         steps = client.round()
         asked = 0
         try:
-            ask = next(steps)
+            asks = next(steps)
             while True:
-                _check_ask(ask)
-                asked += 1
-                assert asked <= 3 + CHANGED + MORE + PARTS
-                answer = _answer(replies[given % len(replies)])
-                given += 1
-                ask = steps.send(answer)
+                assert 1 <= len(asks) <= PARALLEL
+                answers = []
+                for ask in asks:
+                    _check_ask(ask)
+                    answers.append(_answer(replies[given % len(replies)]))
+                    given += 1
+                asked += len(asks)
+                # An upgrade fetches what it lacks of a few files, and tries again a few times.
+                assert asked <= 4 + CHANGED + RETRIES + MORE + PARTS
+                asks = steps.send(tuple(answers))
         except StopIteration as end:
             assert isinstance(end.value, bool)
     return tally

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from orchestrator.domain.layout import Layout
 from orchestrator.domain.release import ota_hash
 
 EMPTY = "0-0000000000000000"
@@ -37,8 +38,16 @@ class FrontendTree:
             (root / name).mkdir(parents=True)
         (root / "current").symlink_to(f"activations/{EMPTY}")
 
-    def stage(self, activation: str, apps: Mapping[str, Mapping[str, bytes]]) -> None:
-        """Objects, releases, documents and the marker; `apps` maps each mount path to its files."""
+    def stage(
+        self,
+        activation: str,
+        apps: Mapping[str, Mapping[str, bytes]],
+        store_only: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Objects, releases, documents and the marker; `apps` maps each mount path to its files.
+
+        `store_only` maps the mounts of such apps to the activations that brought the releases of builds in the field.
+        """
         home = self.root / "activations" / activation
         self._link(home / "-/activation.json", json.dumps({"activation": activation}).encode())
         for mount, files in apps.items():
@@ -54,7 +63,23 @@ class FrontendTree:
             else:
                 (home / segment).symlink_to(f"../../{release}")
             self._documents(home / "-" / segment, activation, mount)
+        for mount, builds in (store_only or {}).items():
+            self._native(home / "-" / (mount.strip("/") or "-"), builds, mount)
         (self.root / "ahead" / activation).touch()
+
+    def hold(self, made: Layout, contents: Mapping[str, bytes]) -> None:
+        """Stage an activation as Lockstep lays it out; `contents` are its objects by SHA-256."""
+        objects = {**contents, **made.generated}
+        for tree in (*made.releases, made.activation):
+            for path, sha256 in tree.files.items():
+                if not (self.root / tree.path / path).exists():
+                    self._link(self.root / tree.path / path, objects[sha256])
+            for path, target in tree.links.items():
+                (self.root / tree.path / path).symlink_to(target)
+        for key, sha256 in made.by_hash.items():
+            if not (self.root / "by-hash" / key).exists():
+                self._link(self.root / "by-hash" / key, objects[sha256])
+        (self.root / "ahead" / Path(made.activation.path).name).touch()
 
     def _documents(self, folder: Path, activation: str, mount: str) -> None:
         token = token_of(activation)
@@ -63,6 +88,21 @@ class FrontendTree:
         self._link(folder / "moduleversioninfo.json", json.dumps({"versionToken": token}).encode())
         self._link(folder / "moduleinfo.json", moduleinfo)
         self._link(folder / "precache.json", json.dumps({"versionToken": token, "urlVersions": {}}).encode())
+        self._by_token(token, moduleinfo)
+
+    def _native(self, folder: Path, builds: Sequence[str], mount: str) -> None:
+        self._link(folder / "native/store-only", b"store-only\n")
+        for build in builds:
+            token = token_of(build)
+            moduleinfo = json.dumps({"manifest": {"versionToken": token}, "data": {"mount": mount}}).encode()
+            self._link(folder / f"builds/{token}.json", moduleinfo)
+            self._by_token(token, moduleinfo)
+            if len(builds) == 1:
+                self._link(folder / "native/moduleversioninfo.json", json.dumps({"versionToken": token}).encode())
+                self._link(folder / "native/moduleinfo.json", moduleinfo)
+                self._link(folder / "native/precache.json", json.dumps({"versionToken": token}).encode())
+
+    def _by_token(self, token: str, moduleinfo: bytes) -> None:
         if not (self.root / "by-hash" / token).exists():
             self._link(self.root / "by-hash" / token, moduleinfo)
 

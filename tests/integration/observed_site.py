@@ -70,13 +70,16 @@ class Site:
             place = tree / "App" / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-            self.by_hash(content).write_bytes(content)
+            self.put(self.by_hash(content), content)
         versions = {url_path(f"/App/{path}"): f"?{Answer(200, content).ota}" for path, content in files.items()}
         token = Answer(200, json.dumps(versions).encode()).ota.replace("+", "_")
         (tree / "-").mkdir()
         (tree / "-" / "version.json").write_text(json.dumps({"versionToken": token}))
+        integrity = {url_path(f"/App/{path}"): Answer(200, content).integrity for path, content in files.items()}
+        self.precache(epoch).write_text(f"text {json.dumps({'versionToken': token, 'integrity': integrity})}")
         manifest = {"versionToken": token, "urlVersions": versions, "urlMappings": {}, "urlMappingsNoCache": {}}
-        (self.root / "by-hash" / token).write_text(json.dumps({"manifest": manifest, "data": {"modules": {}}}))
+        info = {"manifest": manifest, "data": {"modules": {}}}
+        self.put(self.root / "by-hash" / token, json.dumps(info).encode())
         return token
 
     def activate(self, name: str) -> None:
@@ -84,6 +87,12 @@ class Site:
         link = self.root / "next"
         link.symlink_to(f"activations/{name}")
         link.rename(self.root / "current")
+
+    def put(self, place: Path, content: bytes) -> None:
+        """Serve this there from now on, by one rename: nobody may meet half of it."""
+        new = self.root / "new"
+        new.write_bytes(content)
+        new.rename(place)
 
     def by_hash(self, content: bytes) -> Path:
         return self.root / "by-hash" / Answer(200, content).ota
@@ -93,6 +102,9 @@ class Site:
 
     def version(self, epoch: int) -> Path:
         return self.root / "activations" / activation(epoch) / "-" / "version.json"
+
+    def precache(self, epoch: int) -> Path:
+        return self.root / "activations" / activation(epoch) / "App" / "precache.manifest"
 
     def turn(self, how: str) -> None:
         """From now on every answer is a failure (``failed``) or a redirect (``moved``)."""

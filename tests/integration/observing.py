@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from orchestrator.ota.behaviour import Behaviour
 from orchestrator.ota.fetcher import Limits
 from orchestrator.ota.observer import observe
 from orchestrator.ota.tally import Kind, Tally
@@ -17,9 +18,16 @@ Until = Callable[[Tally], bool]
 Serving = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def run(url: str, until: Until, *, limits: Limits | None = None, app: str = "App") -> Tally:
-    """Observe until the tally, looked at every few milliseconds, is as it must become."""
-    tally = asyncio.run(_observed(url, until, limits, app))
+def run(
+    url: str,
+    until: Until,
+    *,
+    limits: Limits | None = None,
+    app: str = "App",
+    behaviours: Sequence[Behaviour] = (Behaviour.LOCKSTEP,),
+) -> Tally:
+    """Observe with two clients until the tally, looked at every few milliseconds, is as it must become."""
+    tally = asyncio.run(_observed(url, until, limits, app, behaviours))
     assert until(tally), f"not within {BOUND} s: {tally.document()}"
     return tally
 
@@ -50,11 +58,18 @@ def only(tally: Tally, *kinds: Kind) -> bool:
     return set(tally.kinds) == set(kinds)
 
 
-async def _observed(url: str, until: Until, limits: Limits | None, app: str) -> Tally:
+async def _observed(
+    url: str,
+    until: Until,
+    limits: Limits | None,
+    app: str,
+    behaviours: Sequence[Behaviour] = (Behaviour.LOCKSTEP,),
+) -> Tally:
     stop = asyncio.Event()
     return await observe(
         Target.of(url, app),
         clients=2,
+        behaviours=behaviours,
         duration=BOUND,
         stop=stop,
         limits=limits,

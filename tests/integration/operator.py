@@ -76,11 +76,21 @@ class Operator:
     @contextmanager
     def inventory(self) -> Iterator[Any]:
         """The fleet in the lab's inventory, for changes."""
+        with self._environment() as environment:
+            yield environment["fleets"]["web"]
+
+    @contextmanager
+    def _environment(self) -> Iterator[Any]:
         yaml = YAML()
         yaml.width = 4096
         document = yaml.load(self.lab.inventory_path)
-        yield document["environments"]["Lab"]["fleets"]["web"]
+        yield document["environments"]["Lab"]
         yaml.dump(document, self.lab.inventory_path)
+
+    def distributes(self, **apps: str) -> None:
+        """Set how apps are distributed in the lab's environment, in place of what it says."""
+        with self._environment() as environment:
+            environment["distribution"] = apps
 
     def policy(self, **settings: object) -> None:
         """Set the fleet's policy in the lab's inventory, in place of the one it has."""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from email.message import Message
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
 
 from deploy.lab import Lab
 from orchestrator.domain.release import ota_hash
+from tests.integration.awkward import as_directory, as_tar, as_zip, awkward
 from tests.integration.operator import Operator, tree, wait_until
 from tests.integration.postgres import Postgres
 
@@ -124,17 +129,39 @@ def test_an_unmodified_curl_gets_the_documents_from_every_frontend_and_its_log_a
         info = json.loads(_curl(f"{frontend.url}/ToDo/moduleservices/moduleinfo?{token}"))
         assert info["manifest"]["versionToken"] == token
         precache = json.loads(_curl(f"{frontend.url}/ToDo/precache.manifest?1700000000000"))
-        assert precache == {"versionToken": token, "urlVersions": info["manifest"]["urlVersions"]}
+        assert (precache["versionToken"], precache["urlVersions"]) == (token, info["manifest"]["urlVersions"])
+        assert set(precache["integrity"]) == set(precache["urlVersions"])
         assert len(precache["urlVersions"]) == len(VERSIONS["1.0.0"]) + 1
         for url, version in precache["urlVersions"].items():
             content = _curl(f"{frontend.url}{url}{version}")
             assert content == _curl(f"{frontend.url}{url}")
             assert version == "?" + _ota(content)
+            integrity = base64.b64encode(hashlib.sha256(content).digest()).decode()
+            assert precache["integrity"][url] == f"sha256-{integrity}"
         status = operator.reads("status", "web")["fleets"][0]
         requests = [json.loads(line) for line in frontend.access_log.read_text().splitlines()]
         named = {line["activation"] for line in requests if "moduleversioninfo?1700000000000" in line["request"]}
         assert named == {status["activation"]}
         assert {line["status"] for line in requests if "precache.manifest?17" in line["request"]} == {"200"}
+
+
+def test_a_release_that_needs_a_new_build_is_refused_until_that_is_confirmed(operator: Operator) -> None:
+    operator.builds("3.0.0", {**tree("one"), "native.json": b'{"format": 1, "app_name": "To Do"}'}, "ToDo")
+    before = operator.reads("status", "web")["fleets"][0]
+    plan = operator.reads("deploy", "web", "ToDo=3.0.0", "--dry-run")["apps"]["ToDo"]["update"]
+    assert plan["confirm"] == ["new-build"]
+    refused = operator.types("deploy", "web", "ToDo=3.0.0")
+    assert refused.code == 1
+    assert "app name: none → To Do" in refused.messages
+    assert "--new-build ToDo=ID" in refused.messages
+    assert operator.reads("status", "web")["fleets"][0] == before
+    done = operator.reads("deploy", "web", "ToDo=3.0.0", "--new-build", "7.3-1187")
+    assert done["updates"]["ToDo"]["new_build"][0]["rule"] == "app name"
+    (build,) = operator.reads("builds", "list", "Lab", "--app", "ToDo")["builds"]
+    assert (build["build"], build["version"]) == ("7.3-1187", "3.0.0")
+    assert operator.types("builds", "retire", "Lab", "ToDo", "7.3-1187").code == 0
+    assert operator.types("rollback", "web").code == 1
+    assert operator.types("rollback", "web", "--accept-outdated-builds").code == 0
 
 
 def test_a_staged_release_is_shown_to_nobody_but_with_its_preview_cookie(operator: Operator) -> None:
@@ -171,7 +198,9 @@ def test_a_second_deployment_is_refused_while_one_is_open(operator: Operator) ->
 def test_a_dry_run_plans_nothing(operator: Operator) -> None:
     before = operator.reads("history", "web")
     plan = operator.reads("deploy", "web", "ToDo=2.0.0", "--dry-run")
-    assert plan["apps"]["ToDo"] == {"from": "1.0.0", "to": "2.0.0", "digest": plan["apps"]["ToDo"]["digest"]}
+    assert (plan["apps"]["ToDo"]["from"], plan["apps"]["ToDo"]["to"]) == ("1.0.0", "2.0.0")
+    assert plan["apps"]["ToDo"]["update"]["kind"] == "seamless"
+    assert plan["apps"]["Portal"]["update"] is None
     assert operator.reads("history", "web") == before
 
 
@@ -211,6 +240,60 @@ def test_workers_of_their_own_on_postgresql(operator: Operator, postgres: Postgr
             assert elsewhere.types("deploy", "web", "ToDo=2.0.0").code == 0
         observed.assert_clean()
         assert len(set(elsewhere.served().values())) == 1
+
+
+def test_bytes_and_names_survive_from_every_kind_of_source_to_every_frontend(
+    operator: Operator, tmp_path: Path
+) -> None:
+    todo, portal = awkward("todo"), awkward("portal")
+    builds = (
+        ("ToDo", "9-directory", as_directory(todo, tmp_path / "todo")),
+        ("ToDo", "9-zip", as_zip(todo, tmp_path / "todo.zip")),
+        ("Portal", "9-tar", as_tar(portal, tmp_path / "portal.tar.gz")),
+    )
+    digests = {
+        version: operator.reads("release", "build", str(source), "--app", app, "--version", version)["digest"]
+        for app, version, source in builds
+    }
+    # So it does not matter which of the two is deployed: the digest says that every byte and name is the same.
+    assert digests["9-directory"] == digests["9-zip"]
+    # What is wrong is to be found here, not by the deployment.
+    operator.policy(verify=0)
+    try:
+        assert operator.types("deploy", "web", "ToDo=9-zip", "Portal=9-tar").code == 0
+        for frontend in operator.lab.frontends:
+            _assert_served_as_it_was(frontend.url, "ToDo", todo)
+            _assert_served_as_it_was(frontend.url, "Portal", portal)
+    finally:
+        operator.policy()
+        assert operator.types("rollback", "web").code == 0
+
+
+def _assert_served_as_it_was(url_of_frontend: str, app: str, files: Mapping[str, bytes]) -> None:
+    """Each file as the manifest that clients get spells its URL, by path and by hash."""
+    address = urlsplit(url_of_frontend)
+    with closing(HTTPConnection(str(address.hostname), address.port, timeout=30)) as connection:
+
+        def get(target: str) -> tuple[bytes, Message]:
+            connection.request("GET", target, headers={"Accept-Encoding": "gzip, br"})
+            answer = connection.getresponse()
+            content = answer.read()
+            assert answer.status == 200, (target, answer.status)
+            return content, answer.headers
+
+        precache = json.loads(get(f"/{app}/precache.manifest")[0])
+        found = {unquote(url.removeprefix(f"/{app}/"), errors="strict"): url for url in precache["urlVersions"]}
+        assert set(found) == set(files)
+        for path, url in found.items():
+            version = precache["urlVersions"][url]
+            for target in (url, url + version):
+                content, headers = get(target)
+                assert content == files[path], target
+                assert f"?{_ota(content)}" == version, target
+                sha256 = base64.b64encode(hashlib.sha256(content).digest()).decode()
+                assert precache["integrity"][url] == f"sha256-{sha256}", target
+                assert "charset" not in headers["Content-Type"], target
+                assert headers["Content-Encoding"] is None, target
 
 
 def _curl(url: str, *options: str) -> bytes:

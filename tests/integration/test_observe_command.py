@@ -50,6 +50,29 @@ def test_a_signal_ends_it_and_the_result_is_printed_all_the_same(site: Site, num
     assert process.returncode == 0, document
     assert document["checks"] > 0
     assert (document["url"], document["app"], document["clients"]) == (site.url, "App", 8)
+    none = {"completed": 0, "failed": 0, "missed": 0}
+    assert document["behaviours"] == {"lockstep": {"clients": 8, **none}}
+
+
+@pytest.mark.parametrize("given", [["--as", "lockstep,stock"], ["--as", "stock", "--as", "lockstep"]])
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_clients_are_shared_out_among_behaviours_and_say_how_their_upgrades_ended(
+    site: Site, given: list[str], options: list[str]
+) -> None:
+    site.stage(2, {"index.html": b"<html>two</html>", "app.js": b"script two"})
+    with started(site.url, "--until-stopped", "--clients", "4", *given, *options) as process:
+        await_progress(process, r" epoch 1$")
+        site.activate(activation(2))
+        await_progress(process, r" upgrades 4 ")
+        process.terminate()
+        out, _ = process.communicate(timeout=BOUND)
+    assert process.returncode == 0, out
+    for behaviour in ("lockstep", "stock"):
+        if options:
+            ended = {"completed": 2, "failed": 0, "missed": 0}
+            assert json.loads(out)["behaviours"][behaviour] == {"clients": 2, **ended}
+        else:
+            assert f"2 {behaviour} clients: upgrades 2 completed, 0 failed, 0 missed" in out
 
 
 @pytest.mark.parametrize("options", [["--json"], []])
@@ -74,7 +97,11 @@ def test_nothing_checked_when_the_time_is_over_is_no_success() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--clients", "0"], ["--duration", "0"], ["--duration", "nan"], ["--clients", "x"], ["--mount", "x"]]
+    "options",
+    [
+        *(["--clients", "0"], ["--duration", "0"], ["--duration", "nan"], ["--clients", "x"], ["--mount", "x"]),
+        *(["--as", "android"], ["--as", ""], ["--as", "stock,,lockstep"], ["--as", "stock,lockstep", "--clients", "1"]),
+    ],
 )
 def test_what_can_not_be_understood_exits_with_2(options: list[str]) -> None:
     with started("http://127.0.0.1:1", *options) as process:

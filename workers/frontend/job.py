@@ -35,7 +35,8 @@ class Prepared:
 
     `own` is the deployment's activation; `earlier` are those that a readmitted frontend must hold as well, oldest
     first. `kept` are the earlier activations that stay, `served` all that were ever committed before. Releases by
-    digest; the manifests `previous` by app, as committed before. `sizes` are those of all files, in bytes, by SHA-256.
+    digest, those of builds in the field as well; the manifests `previous` by app, as committed before. `sizes` are
+    those of all files, in bytes, by SHA-256.
     """
 
     deployment: Deployment
@@ -58,11 +59,9 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
     kept = retained([deployment, *before], fleet.policy.keep, age, now)[1:]
     read = lru_cache(maxsize=None)(partial(described, artifacts))
 
-    def releases_of(row: Deployment) -> dict[str, Described]:
-        return {digest: read(digest) for p in row.plan.placements for digest in p.digests}
-
     def held(row: Deployment) -> Held:
-        return Held(row.name, layout(row.activation, releases_of(row)))
+        activation = row.activation
+        return Held(row.name, layout(activation, {digest: read(digest) for digest in activation.digests()}))
 
     own = held(deployment)
     # Only a frontend that comes back may lack what the others keep.
@@ -74,12 +73,12 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
         earlier,
         kept=frozenset(row.name for row in kept),
         served=frozenset(row.name for row in before),
-        releases=releases_of(deployment),
+        releases={digest: read(digest) for digest in deployment.activation.digests()},
         sizes={
             file.sha256: file.size
             for row in (deployment, *kept)
-            for release in releases_of(row).values()
-            for file in release.manifest
+            for digest in row.activation.digests()
+            for file in read(digest).manifest
         },
         previous={p.app: read(p.digest).manifest for p in (before[0].plan.placements if before else ())},
     )

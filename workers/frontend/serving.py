@@ -21,22 +21,29 @@ from orchestrator.domain.described import Described
 from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.release import Manifest
 from orchestrator.ota.documents import ENTRY, activation_document, documents, url_path
+from orchestrator.ota.native import installed_documents, native_files
 from workers.frontend.answers import printable
 
 REQUEST_SECONDS = 10.0
 #: Every answer names the activation that it comes from.
 ACTIVATION_HEADER = "Lockstep-Activation"
 COOKIE = "lockstep"
+#: By this an installed client tells that it is one.
+NATIVE = {"OutSystems-client-env": "native"}
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One request and the bytes that must come back. `pinned`: it is served from the pin's activation, and says so."""
+    """One request and the bytes that must come back; None: 404. `pinned`: the pin's activation answers, and says so.
+
+    `native`: it is asked as an installed client asks.
+    """
 
     url: str
-    sha256: str
+    sha256: str | None
     pinned: bool = True
     accept: str = "*/*"
+    native: bool = False
 
 
 def expectations(
@@ -70,6 +77,36 @@ def expectations(
             url = url_path(placement.url(path))
             yield placement, Expected(url, file.sha256)
             yield placement, Expected(f"{url}?{file.ota}", file.sha256, pinned=False)
+        for expected in native_expectations(placement, releases, sample, seed):
+            yield placement, expected
+
+
+def native_expectations(
+    placement: Placement, releases: Mapping[str, Described], sample: int | None, seed: str
+) -> Iterator[Expected]:
+    """What installed clients of a store-only app must be answered: the version that they have, and nothing newer."""
+    if not placement.store_only:
+        return
+    version, info, precache = (
+        f"{placement.mount}{document}"
+        for document in ("moduleservices/moduleversioninfo", "moduleservices/moduleinfo", "precache.manifest")
+    )
+    installed = installed_documents(placement, releases)
+    files = native_files(placement, installed)
+    for url, name in ((version, "moduleversioninfo"), (info, "moduleinfo"), (precache, "precache")):
+        content = files.get(f"native/{name}.json")
+        yield Expected(url, None if content is None else hashlib.sha256(content).hexdigest(), native=True)
+    for held, made in installed.items():
+        told = hashlib.sha256(made.version).hexdigest()
+        # By the header, and by the token alone.
+        yield Expected(f"{version}?{made.token}", told, native=True)
+        yield Expected(f"{version}?{made.token}", told)
+        yield Expected(f"{info}?{made.token}", hashlib.sha256(made.info).hexdigest(), pinned=False, native=True)
+        manifest = releases[held.digest].manifest
+        for path in chosen(manifest, manifest, sample, f"{seed}/{placement.app}/{made.token}"):
+            file = manifest.by_path[path]
+            url = f"{url_path(placement.url(path))}?{file.ota}"
+            yield Expected(url, file.sha256, pinned=False, native=True)
 
 
 def chosen(manifest: Manifest, previous: Manifest | None, sample: int | None, seed: str) -> list[str]:
@@ -152,14 +189,16 @@ class Served:
 
     def check(self, expected: Expected, name: ActivationName) -> None:
         """Ask and compare. Raises `RefusedError` where anything else than the expected bytes comes back."""
-        answer = self._get(expected.url, name, expected.accept)
-        right = answer.status == httpx.codes.OK and answer.sha256 == expected.sha256
+        answer = self._get(expected.url, name, expected.accept, native=expected.native)
+        if expected.sha256 is None:
+            right, wanted = answer.status == httpx.codes.NOT_FOUND, "status 404"
+        else:
+            right = answer.status == httpx.codes.OK and answer.sha256 == expected.sha256
+            wanted = f"SHA-256 {expected.sha256}"
         if not right or (expected.pinned and answer.activation != str(name)):
             raise self._differs(
-                f"serves something else at {expected.url}",
-                f"SHA-256 {expected.sha256} from activation {name}"
-                if expected.pinned
-                else f"SHA-256 {expected.sha256}",
+                f"serves something else at {expected.url}" + (" to native clients" if expected.native else ""),
+                f"{wanted} from activation {name}" if expected.pinned else wanted,
                 str(answer),
             )
 
@@ -175,8 +214,10 @@ class Served:
         """Whether its own health answer keeps it out of rotation."""
         return self._get("/-/lockstep/health", None).status != httpx.codes.OK
 
-    def _get(self, url: str, pin: ActivationName | None, accept: str = "*/*") -> Answer:
-        headers = {"Accept": accept} if pin is None else {"Accept": accept, "Cookie": f"{COOKIE}={pin}"}
+    def _get(self, url: str, pin: ActivationName | None, accept: str = "*/*", *, native: bool = False) -> Answer:
+        headers = {"Accept": accept, **(NATIVE if native else {})}
+        if pin is not None:
+            headers["Cookie"] = f"{COOKIE}={pin}"
         digest, size = hashlib.sha256(), 0
         self.requests += 1
         try:

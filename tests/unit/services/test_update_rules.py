@@ -167,6 +167,9 @@ ROWS: Mapping[str, Row] = {
         native(app_name="A"), native(app_name="B"), "seamless", new_build=("app name",), distribution="store-only",
         builds=("1.0.0",),
     ),
+    "store-only, no build recorded, and a new one from the store": Row(
+        native(app_name="A"), native(app_name="B"), "seamless", new_build=("app name",), distribution="store-only"
+    ),
     "store-only, a first release": Row(None, SAVE, "first", distribution="store-only"),
     "hybrid clients are updated, so they call what is new": Row(SAVE, OTHER_SAVE, "attention", builds=("1.0.0",)),
 }  # fmt: skip
