@@ -30,7 +30,7 @@ def chart(ledger: Deployments, artifacts: Artifacts, committed: Deployment, app:
         raise UsageError(f"{committed.plan.fleet} does not serve {app}", expected=f"one of {served}", found=app)
     before = ledger.committed(committed.plan.fleet, before=committed.epoch, limit=ACTIVATIONS)
     try:
-        releases = {each.digest: described(artifacts, each.digest) for each in placements}
+        releases = {digest: described(artifacts, digest) for digest in committed.activation.digests()}
     except ReleaseError as error:
         raise UsageError(
             "the release can't be read here",

@@ -72,7 +72,7 @@ def draw(
 ) -> Chart:
     """The chart of an app of an activation.
 
-    `releases` maps digests of its placements to releases, `earlier` versions of the app to manifests; `committed` are
+    `releases` maps the digests that it holds to releases, `earlier` versions of the app to manifests; `committed` are
     this and the activations before it.
     """
     placement = next(placement for placement in activation.placements if placement.app == app)

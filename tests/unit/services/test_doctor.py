@@ -6,7 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -164,6 +164,22 @@ def test_a_file_is_asked_about_by_any_of_its_names(world: World, web: Fleet) -> 
     assert {errand.file for errand in looks.errands} == {"index.html"}
     assert Code.OTHER_HASH in codes(examination)
     assert Code.NOT_LISTED in codes(examined(world, web, Nobody(), Scope(file="index.htm")))
+
+
+def test_of_a_store_only_app_the_activation_with_its_builds_is_what_must_be_there(world: World, web: Fleet) -> None:
+    first = world.ledger.release("ToDo", "1.0.0")
+    assert first is not None
+    plan = world.deploying.plan(web, {"ToDo": "2.0.0"}, Schedule(), "ann")
+    placements = tuple(replace(placement, builds=(first.digest,)) for placement in plan.placements)
+    world.commit(world.ledger.plan(replace(plan, placements=placements)))
+    looks = Nobody()
+    release = examined(world, web, looks).seen.release
+    assert release is not None
+    assert release.version == "2.0.0"
+    tree = release.activation_tree
+    assert tree is not None
+    assert "-/ToDo/native/store-only" in tree.files
+    assert {errand.known for errand in looks.errands} == {frozenset({tree.digest(), release.release_tree.digest()})}
 
 
 def test_what_can_t_be_examined_is_a_mistake_of_whoever_asks(world: World, web: Fleet, tmp_path: Path) -> None:
