@@ -8,6 +8,7 @@ from tests.fuzz.answers import Answers
 from tests.fuzz.haproxy import Haproxies
 from tests.fuzz.http import Http
 from tests.fuzz.inventories import Inventories
+from tests.fuzz.looks import LookAnswers
 from tests.fuzz.manifests import Manifests
 from tests.fuzz.names import Names
 from tests.fuzz.packs import Packs
@@ -27,6 +28,7 @@ TARGETS: dict[str, type[Target[Any]]] = {
         Tars,
         Zips,
         Answers,
+        LookAnswers,
         Versions,
         Http,
         Haproxies,
