@@ -121,7 +121,7 @@ class Manifests(Target[bytes]):
 
 def check_paths_inside(manifest: Manifest) -> None:
     """Each file stays below its release, whoever resolves its path, and in nobody's way."""
-    paths = {file.path for file in manifest if file.size}
+    paths = {file.path for file in manifest}
     assert len({one.casefold() for one in paths}) == len(manifest.files) > 0
     for one in paths:
         assert posixpath.normpath(f"/r/{one}") == f"/r/{one}"
