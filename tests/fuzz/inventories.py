@@ -143,10 +143,12 @@ def document(inventory: Inventory) -> dict[str, Any]:
     environments: dict[str, Any] = {}
     for fleet in inventory.fleets:
         value = fleet.model_dump(mode="json", exclude={"environment", "name"}, exclude_none=True)
+        here = environments.setdefault(fleet.environment, {"fleets": {}, "distribution": {}})
+        here["distribution"].update({app["name"]: app.pop("distribution") for app in value["apps"]})
         apps.update({app.pop("name"): app for app in value["apps"]})
         value["apps"] = [app.name for app in fleet.apps]
         value["frontends"] = {frontend.pop("name"): frontend for frontend in value["frontends"]}
-        environments.setdefault(fleet.environment, {"fleets": {}})["fleets"][fleet.name] = value
+        here["fleets"][fleet.name] = value
     return {"apps": apps, "environments": environments}
 
 

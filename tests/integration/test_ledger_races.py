@@ -212,7 +212,7 @@ def test_a_process_that_has_upgraded_keeps_no_other_from_it(ledger_url: str) -> 
     upgrade(first)
     with first.connect() as still_there:
         still_there.exec_driver_sql("DELETE FROM alembic_version")
-        for table in ("reports", "drains", "deployments", "releases"):
+        for table in ("reports", "drains", "builds", "deployments", "releases"):
             still_there.exec_driver_sql(f"DROP TABLE {table}")
     upgrade(second)
     assert revision(second) == REVISION
