@@ -15,11 +15,15 @@ from typing import Any
 import pytest
 
 from inventory.model import Fleet
+from orchestrator.domain.activation import Placement, digests
 from orchestrator.domain.build import Build
 from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.errors import ConflictError, UsageError
 from orchestrator.domain.update import NO_CONSENT, Consent
+from orchestrator.ota.documents import token
+from orchestrator.ota.layouts import layout
 from orchestrator.services.deployments import Schedule
+from orchestrator.services.releases import described
 from tests.unit.services.fleets import NOW, World, fleet
 
 Files = Mapping[str, bytes]
@@ -47,7 +51,11 @@ NEW_BUILD, INCOMPATIBLE = "new-build", "incompatible-builds"
 
 @dataclass(frozen=True)
 class Row:
-    """`before` and `after` are files beside an entry document; `builds` are the versions that builds were made from."""
+    """`before` and `after` are files beside an entry document; `builds` are the versions that builds were made from.
+
+    Browsers are told of the new release; `native` is the version that an installed client is told of which does not
+    name its own, None where it is told nothing.
+    """
 
     before: Files | None
     after: Files
@@ -58,11 +66,17 @@ class Row:
     builds: tuple[str, ...] = ()
     confirm: tuple[str, ...] = ()
     hurt: tuple[str, ...] = ()
+    native: str | None = "2.0.0"
 
 
 def changed(old: Files, new: Files, *new_build: str, kind: str = "seamless", builds: tuple[str, ...] = ()) -> Row:
     """A change that needs a new build."""
     return Row(old, new, kind, new_build=new_build, builds=builds, confirm=(NEW_BUILD,), hurt=builds)
+
+
+def store_only(before: Files | None, after: Files, kind: str, native: str | None, **more: Any) -> Row:
+    """A change of a store-only app."""
+    return Row(before, after, kind, distribution="store-only", native=native, **more)
 
 
 ROWS: Mapping[str, Row] = {
@@ -148,29 +162,32 @@ ROWS: Mapping[str, Row] = {
         native(app_name="B"), {**native(app_name="B"), "a": b"1"}, "seamless", builds=("0.9.0",), hurt=("0.9.0",)
     ),
     # --- store-only ---
-    "store-only, compatible": Row(SAVE, MORE, "seamless", distribution="store-only", builds=("1.0.0",)),
-    "store-only, an action changed under a build": Row(
-        SAVE, OTHER_SAVE, "attention", distribution="store-only", builds=("1.0.0",), confirm=(INCOMPATIBLE,)
+    "store-only, compatible": store_only(SAVE, MORE, "seamless", native="1.0.0", builds=("1.0.0",)),
+    "store-only, an action changed under a build": store_only(
+        SAVE, OTHER_SAVE, "attention", native="1.0.0", builds=("1.0.0",), confirm=(INCOMPATIBLE,)
     ),
-    "store-only, changed long ago, and a build still calls it": Row(
-        OTHER_SAVE, {**OTHER_SAVE, "a": b"1"}, "seamless", distribution="store-only", builds=("0.9.0",),
+    "store-only, changed long ago, and a build still calls it": store_only(
+        OTHER_SAVE, {**OTHER_SAVE, "a": b"1"}, "seamless", native="0.9.0", builds=("0.9.0",),
         confirm=(INCOMPATIBLE,),
     ),
-    "store-only, no build calls it any more": Row(
-        MORE, SAVE, "attention", distribution="store-only", builds=("2.0.0",)
+    "store-only, no build calls it any more": store_only(
+        MORE, SAVE, "attention", native="2.0.0", builds=("2.0.0",)
     ),
-    "store-only, no build recorded: the present release counts": Row(
-        SAVE, OTHER_SAVE, "attention", distribution="store-only", confirm=(INCOMPATIBLE,)
+    "store-only, no build recorded: the present release counts": store_only(
+        SAVE, OTHER_SAVE, "attention", native=None, confirm=(INCOMPATIBLE,)
     ),
-    "store-only, no build recorded, compatible": Row(SAVE, MORE, "seamless", distribution="store-only"),
-    "store-only clients get new builds from the store": Row(
-        native(app_name="A"), native(app_name="B"), "seamless", new_build=("app name",), distribution="store-only",
+    "store-only, no build recorded, compatible": store_only(SAVE, MORE, "seamless", native=None),
+    "store-only clients get new builds from the store": store_only(
+        native(app_name="A"), native(app_name="B"), "seamless", new_build=("app name",), native="1.0.0",
         builds=("1.0.0",),
     ),
-    "store-only, no build recorded, and a new one from the store": Row(
-        native(app_name="A"), native(app_name="B"), "seamless", new_build=("app name",), distribution="store-only"
+    "store-only, no build recorded, and a new one from the store": store_only(
+        native(app_name="A"), native(app_name="B"), "seamless", new_build=("app name",), native=None
     ),
-    "store-only, a first release": Row(None, SAVE, "first", distribution="store-only"),
+    "store-only, a first release": store_only(None, SAVE, "first", native=None),
+    "store-only, builds of two releases: nobody knows which one asks": store_only(
+        SAVE, MORE, "seamless", native=None, builds=("0.9.0", "1.0.0")
+    ),
     "hybrid clients are updated, so they call what is new": Row(SAVE, OTHER_SAVE, "attention", builds=("1.0.0",)),
 }  # fmt: skip
 
@@ -202,6 +219,20 @@ class Field:
 
     def deploy(self, version: str, consent: Consent = NO_CONSENT) -> Deployment:
         return self.world.deploying.deploy(self.fleet, {"ToDo": version}, AT_ONCE, "ann", consent)
+
+    def told(self, made: Deployment, *, native: bool) -> str | None:
+        """The version that a version check is told which names none, by what the activation holds."""
+        placements = made.plan.placements
+        releases = {digest: described(self.world.artifacts, digest) for digest in digests(placements)}
+        held = layout(made.activation, releases)
+        # The recipe's rule: docs/serving.md, "Native clients of store-only apps".
+        folder = "-/ToDo/native/" if native and "-/ToDo/native/store-only" in held.activation.files else "-/ToDo/"
+        sha256 = held.activation.files.get(f"{folder}moduleversioninfo.json")
+        if sha256 is None:
+            return None
+        name = json.loads(held.generated[sha256])["versionToken"]
+        records = self.world.ledger.releases("ToDo")
+        return next(r.version for r in records if token(Placement("ToDo", "/ToDo/", "", r.digest)) == name)
 
     def plan(self, version: str) -> Any:
         (update,) = self.world.deploying.plan(self.fleet, {"ToDo": version}, AT_ONCE, "ann").updates or (None,)
@@ -245,6 +276,8 @@ def test_what_an_update_is_and_what_has_to_be_confirmed(field: Field, row: Row) 
     made = field.deploy("2.0.0", consent_to(row.confirm))
     assert made.updates == {"ToDo": document}
     assert field.world.ledger.deployment(made.id) == made
+    assert field.told(made, native=False) == "2.0.0"
+    assert field.told(made, native=True) == row.native
 
 
 def consent_to(confirm: tuple[str, ...]) -> Consent:
