@@ -15,6 +15,8 @@ from orchestrator.ota.doctor.observations import Observations, Standing
 from orchestrator.ota.doctor.report import UNKNOWN, Row, manifest_hash, rows, shown
 from orchestrator.services.doctor import Examination
 
+#: The exit codes: what is wrong outweighs what nobody could find out.
+CODES = {None: 0, Severity.WRONG: 1, Severity.UNKNOWN: 3}
 STYLES = {Severity.WRONG: "bold red", Severity.UNKNOWN: "bold yellow", Severity.NOTE: "bold cyan"}
 #: How many frontends a finding names.
 NAMES = 8

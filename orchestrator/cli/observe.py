@@ -18,7 +18,6 @@ from rich.text import Text
 from orchestrator.cli.output import AsJson, messages, print_json, results
 from orchestrator.domain.errors import UsageError
 from orchestrator.ota.behaviour import Behaviour
-from orchestrator.ota.observer import observe as watch
 from orchestrator.ota.tally import Count, Tally, Version
 from orchestrator.ota.target import Target
 from orchestrator.ota.upgrades import Ending
@@ -110,6 +109,9 @@ async def _watch(
     seconds: float,
 ) -> Tally:
     """Observe; the first SIGINT or SIGTERM ends it, and the result is printed all the same."""
+    # Imported where it is needed: no other command asks anything over HTTP, and every command would pay for it.
+    from orchestrator.ota.observer import observe as watch  # noqa: PLC0415
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

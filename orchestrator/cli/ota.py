@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inventory.model import Fleet
 from orchestrator.bootstrap import Lockstep
-from orchestrator.cli.diagnosis import print_diagnosis
 from orchestrator.cli.inventory import load_inventory, select_fleet
 from orchestrator.cli.output import AsJson, messages, print_json, results
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.paths import show
 from orchestrator.ota.browser.files import client_files
-from orchestrator.ota.doctor.findings import Severity, verdict
-from orchestrator.ota.doctor.report import document
 from orchestrator.ota.target import Target
-from orchestrator.services.doctor import Doctor, Examination, Scope, examine_address
+
+if TYPE_CHECKING:
+    from orchestrator.services.doctor import Examination, Scope
 
 app = typer.Typer(name="ota", no_args_is_help=True, help="Over-the-air updates in the field.")
-
-#: The exit codes: what is wrong outweighs what nobody could find out.
-CODES = {None: 0, Severity.WRONG: 1, Severity.UNKNOWN: 3}
 
 
 @app.callback()
@@ -68,6 +64,12 @@ def doctor(
 
       lockstep ota doctor http://10.0.0.10 --app ToDo --fleet Production/web --all --json
     """
+    # Imported where it is needed: no other command asks anything over HTTP, and every command would pay for it.
+    from orchestrator.cli.diagnosis import CODES, print_diagnosis  # noqa: PLC0415
+    from orchestrator.ota.doctor.findings import verdict  # noqa: PLC0415
+    from orchestrator.ota.doctor.report import document  # noqa: PLC0415
+    from orchestrator.services.doctor import Scope  # noqa: PLC0415
+
     target, scope = Target.of(url, name, mount), Scope(file, everything, seconds)
     examination = _examine(Lockstep(), target, mount, fleet, scope)
     if as_json:
@@ -103,6 +105,8 @@ def client(
 
 
 def _examine(lockstep: Lockstep, target: Target, mount: str | None, named: str | None, scope: Scope) -> Examination:
+    from orchestrator.services.doctor import Doctor, examine_address  # noqa: PLC0415
+
     console = messages()
 
     def say(line: str) -> None:
