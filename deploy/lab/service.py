@@ -20,6 +20,8 @@ from typing import Any
 #: `<mount>screenservices/SaveItem`, of an app that is mounted anywhere.
 ACTION = re.compile(r"(?:/[^/?]+)?/screenservices/SaveItem(?:\?.*)?")
 MOST_BYTES = 64 * 1024
+#: So much of a body that is too large is read all the same.
+MOST_DISCARDED = 1024 * 1024
 #: At once; whoever comes then waits.
 THREADS = 8
 REQUEST_SECONDS = 10
@@ -79,9 +81,11 @@ class Answerer(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         length = self.headers["Content-Length"] or ""
-        if re.fullmatch(r"[0-9]{1,9}", length) is None or int(length) > MOST_BYTES:
+        if re.fullmatch(r"[0-9]{1,9}", length) is None:
             return None
-        return self.rfile.read(int(length))
+        # To close on what has arrived unread would reset the connection, and the answer with it.
+        body = self.rfile.read(min(int(length), MOST_DISCARDED))
+        return body if len(body) <= MOST_BYTES else None
 
     def _save(self, body: bytes) -> None:
         try:
