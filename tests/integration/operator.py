@@ -137,7 +137,8 @@ class Operator:
         """Clients behind HAProxy until the context ends; then what they saw."""
         watch = ("observe", self.lab.url, "--app", "ToDo", "--clients", str(clients), "--until-stopped", "--json")
         observed = Observed()
-        with self.running(*watch, until="checks") as process:
+        # They ask as fast as they can: what they watch comes first.
+        with self.running(*watch, until="checks", program=("nice", *LOCKSTEP)) as process:
             yield observed
             process.send_signal(signal.SIGTERM)
             observed.document = json.loads(process.communicate(timeout=PATIENCE)[0])
