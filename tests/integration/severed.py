@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
@@ -62,16 +62,18 @@ class Severed:
                 thread.start()
 
     def _to_server(self, client: socket.socket, server: socket.socket, silence: threading.Event) -> None:
-        while message := client.recv(65536):
-            cut = self.cut if message.endswith(COMMIT) else None
-            if cut is not None:
-                silence.set()
-            if cut is not Cut.BEFORE:
-                server.sendall(message)
-            if cut is not None:
-                break
-        # The server does what it was sent, then ends the session; the client sees that alone.
-        server.shutdown(socket.SHUT_WR)
+        # Where the server ends a session by itself, the other thread has closed both.
+        with suppress(OSError):
+            while message := client.recv(65536):
+                cut = self.cut if message.endswith(COMMIT) else None
+                if cut is not None:
+                    silence.set()
+                if cut is not Cut.BEFORE:
+                    server.sendall(message)
+                if cut is not None:
+                    break
+            # The server does what it was sent, then ends the session; the client sees that alone.
+            server.shutdown(socket.SHUT_WR)
 
     def _to_client(self, client: socket.socket, server: socket.socket, silence: threading.Event) -> None:
         with client, server:
