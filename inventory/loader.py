@@ -19,6 +19,7 @@ from inventory.model import (
     Address,
     BaseUrl,
     Distribution,
+    Environment,
     Fleet,
     Frontend,
     Inventory,
@@ -39,17 +40,23 @@ DEFAULTS = ("user", "port", "root", "identity")
 # How an app is distributed is an environment's to say.
 APP_FIELDS = tuple(field for field in MountedApp.model_fields if field not in ("name", "distribution"))
 FRONTEND_FIELDS = tuple(field for field in Frontend.model_fields if field != "name")
-FLEET_FIELDS = (*(field for field in Fleet.model_fields if field not in ("environment", "name")), "defaults")
+FLEET_FIELDS = (
+    *(field for field in Fleet.model_fields if field not in ("environment", "name", "four_eyes")),
+    "defaults",
+)
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _HOST: TypeAdapter[str | None] = TypeAdapter(Address | None)
 _DISTRIBUTION = TypeAdapter(Distribution)
+_ENVIRONMENT = TypeAdapter(Environment)
 _URL: TypeAdapter[BaseUrl | None] = TypeAdapter(BaseUrl | None)
 _APP, _POLICY, _FRONTEND = TypeAdapter(MountedApp), TypeAdapter(Policy), TypeAdapter(Frontend)
 
 # What the fields take that must be there, for those who left them out.
 _ROOT_NEEDS = {"apps": "every app by name, each with its mount path", "environments": "environments by name"}
-ENVIRONMENT_FIELDS = ("fleets", "distribution")
+#: What is said of an environment itself.
+OWN_FIELDS = tuple(field for field in Environment.model_fields if field not in ("name", "order"))
+ENVIRONMENT_FIELDS = ("fleets", "distribution", *OWN_FIELDS)
 _ENVIRONMENT_NEEDS = {"fleets": "fleets by name"}
 _FLEET_NEEDS = {"apps": "a list of names under apps", "frontends": "at least one frontend by name"}
 _APP_NEEDS = {"mount": "a mount path: / or /Segment/"}
@@ -64,6 +71,11 @@ _FRONTEND_NEEDS = {
 
 def load(path: Path) -> Inventory:
     """The inventory in a file, which is at most `document.MAX_SIZE` bytes of UTF-8. Raises `InventoryError`."""
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """A file's text, at most `document.MAX_SIZE` bytes of UTF-8. Raises `InventoryError`."""
     report = Report(str(path))
     text = None
     try:
@@ -72,19 +84,22 @@ def load(path: Path) -> Inventory:
     except OSError as error:
         report.add(Place(0, 0), (), f"can't be read: {error.strerror or error}")
     report.close()
-    return parse(text or "", str(path))
+    return text or ""
 
 
 def parse(text: str, source: str) -> Inventory:
     """The inventory that `text` spells; `source` names it in problems. Raises `InventoryError` with all of them."""
     report = Report(source)
     root = document.read(text, report)
-    drafts = _drafts(root, report) if root is not None else []
+    environments, drafts = _drafts(root, report) if root is not None else ([], [])
     _check_shared(drafts, report)
     report.close()
     fleets = [fleet for draft in drafts if (fleet := _whole(draft, report)) is not None]
     report.close()
-    return Inventory(fleets=tuple(sorted(fleets, key=lambda fleet: (fleet.environment, fleet.name))))
+    return Inventory(
+        fleets=tuple(sorted(fleets, key=lambda fleet: (fleet.environment, fleet.name))),
+        environments=tuple(environments),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +107,7 @@ class _Draft:
     """A fleet as far as it could be read; what is wrong with it is in the report. Frontends come with their fields."""
 
     node: Node
-    environment: str
+    environment: Environment
     name: str
     apps: tuple[MountedApp, ...]
     frontends: tuple[tuple[Frontend, Mapping[str, Node]], ...]
@@ -102,21 +117,32 @@ class _Draft:
     url: BaseUrl | None
 
 
-def _drafts(root: Node, report: Report) -> list[_Draft]:
+def _drafts(root: Node, report: Report) -> tuple[list[Environment], list[_Draft]]:
     top = fields(root, tuple(_ROOT_NEEDS), report, _ROOT_NEEDS)
     apps = {name: _app(node, report) for name, node in entries(top.get("apps"), report).items()}
-    drafts = []
-    for environment, node in entries(top.get("environments"), report).items():
-        _check_name(node, report)
+    environments, drafts = [], []
+    for order, node in enumerate(entries(top.get("environments"), report).values()):
         inside = fields(node, ENVIRONMENT_FIELDS, report, _ENVIRONMENT_NEEDS)
+        environment = _environment(node, order, inside, report)
+        environments.append(environment)
         here = _distributed(inside.get("distribution"), apps, report)
         for name, fleet in entries(inside.get("fleets"), report).items():
             _check_name(fleet, report)
             drafts.append(_draft(environment, name, fleet, here, report))
-    return drafts
+    return environments, drafts
 
 
-def _draft(environment: str, name: str, node: Node, apps: Mapping[str, MountedApp | None], report: Report) -> _Draft:
+def _environment(node: Node, order: int, inside: Mapping[str, Node], report: Report) -> Environment:
+    """The environment; where it can't be one, that is in the report, and nobody sees what stands in its place."""
+    given = {name: entry for name, entry in inside.items() if name in OWN_FIELDS}
+    values = {"name": node.field[-1], "order": order, **plain(given)}
+    found = validated(_ENVIRONMENT, values, node, report, given=given)
+    return found or Environment.model_construct(name=node.field[-1])
+
+
+def _draft(
+    environment: Environment, name: str, node: Node, apps: Mapping[str, MountedApp | None], report: Report
+) -> _Draft:
     given = fields(node, FLEET_FIELDS, report, _FLEET_NEEDS)
     defaults = _defaults(given.get("defaults"), report)
     policy = _policy(given.get("policy"), report)
@@ -238,7 +264,7 @@ def _check_shared(drafts: Sequence[_Draft], report: Report) -> None:
     servers: dict[tuple[str, str, str], str] = {}
     for draft in drafts:
         for frontend, given in draft.frontends:
-            own = f"{draft.environment}/{draft.name}/{frontend.name}"
+            own = f"{draft.environment.name}/{draft.name}/{frontend.name}"
             _check_server(draft, frontend, own, servers, report)
             tree = (frontend.address.lower(), frontend.port, frontend.root)
             for at, first, what in (
@@ -271,7 +297,7 @@ def _whole(draft: _Draft, report: Report) -> Fleet | None:
     """The fleet. The model's own checks hold once more, whatever was checked here."""
     try:
         return Fleet(
-            environment=draft.environment,
+            environment=draft.environment.name,
             name=draft.name,
             apps=draft.apps,
             frontends=tuple(frontend for frontend, _ in draft.frontends),
@@ -279,6 +305,7 @@ def _whole(draft: _Draft, report: Report) -> Fleet | None:
             load_balancer=draft.load_balancer,
             host=draft.host,
             url=draft.url,
+            four_eyes=draft.environment.four_eyes,
         )
     except ValidationError as error:
         refuse(error.errors(), draft.node, report)

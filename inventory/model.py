@@ -129,6 +129,28 @@ class Frontend(Record):
         return str(self.url).rstrip("/")
 
 
+class EnvironmentType(StrEnum):
+    """What an environment is for, in LifeTime's words."""
+
+    DEVELOPMENT = "Development"
+    TEST = "Test"
+    PRODUCTION = "Production"
+
+
+class Environment(Record):
+    """An environment. `order` counts from 0, as they stand in the file.
+
+    `two_step` says that a plan which LifeTime's API starts stops before the flip, until it is continued; `four_eyes`
+    that whoever deploys can't be who continues.
+    """
+
+    name: Name
+    order: Annotated[int, Field(ge=0)] = 0
+    type: EnvironmentType = EnvironmentType.PRODUCTION
+    two_step: bool = False
+    four_eyes: bool = False
+
+
 class MountedApp(Record):
     """An app of a fleet: where it is mounted, and how its installed clients get new versions in this environment."""
 
@@ -166,7 +188,7 @@ class Fleet(Record):
 
     `host` is the Host header under which the frontends serve the apps, where they tell sites apart by name; `url` is
     the public address, behind which the load balancer stands. `load_balancer` is how to take a frontend out of rotation
-    there.
+    there. `four_eyes` is the environment's.
     """
 
     environment: Name
@@ -177,6 +199,7 @@ class Fleet(Record):
     load_balancer: LoadBalancer | None = None
     host: Address | None = None
     url: BaseUrl | None = None
+    four_eyes: bool = False
 
     @property
     def key(self) -> str:
@@ -222,6 +245,11 @@ class Fleet(Record):
 
 
 class Inventory(Record):
-    """All fleets, sorted by environment and name."""
+    """All fleets, sorted by environment and name; and the environments, in the order of the file."""
 
     fleets: tuple[Fleet, ...]
+    environments: tuple[Environment, ...] = ()
+
+    def environment(self, name: str) -> Environment | None:
+        """The environment of that name, or None."""
+        return next((each for each in self.environments if each.name == name), None)

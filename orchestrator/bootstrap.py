@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from inventory.hooks import Hooks
+from inventory.model import Inventory
 from orchestrator.adapters.artifacts import DirectoryArtifacts
+from orchestrator.adapters.inventory import load_hooks, load_inventory
 from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.adapters.ledger.tokens import SqlTokens
+from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Clock
+from orchestrator.services.access import Access
+from orchestrator.services.deployments import Deploying
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +54,34 @@ class Lockstep:
     def builds(self) -> SqlBuilds:
         """The installed apps in the field, in the same database."""
         return SqlBuilds(self._engine, self.clock)
+
+    @cached_property
+    def tokens(self) -> SqlTokens:
+        """The API's tokens, in the same database."""
+        return SqlTokens(self._engine, self.clock)
+
+    @cached_property
+    def trail(self) -> SqlTrail:
+        """What changed anything, in the same database."""
+        return SqlTrail(self._engine, self.clock)
+
+    def inventory(self) -> Inventory:
+        """The inventory, read anew: an edit counts from the next command or request on. `UsageError` if it is wrong."""
+        return load_inventory(self.settings.inventory)
+
+    def hooks(self) -> Hooks:
+        """The hooks, read anew; none where there is no such file. `UsageError` if it is wrong."""
+        return load_hooks(self.settings.hooks)
+
+    @property
+    def deploying(self) -> Deploying:
+        """The use cases of deployments; `UsageError` where no broker is configured."""
+        return Deploying(self.ledger, self.artifacts, self.dispatch, self.clock, self.builds)
+
+    @property
+    def access(self) -> Access:
+        """Who may do what."""
+        return Access(self.tokens, self.clock)
 
     @cached_property
     def _engine(self) -> Engine:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
+from orchestrator.domain.access import Grant
 from orchestrator.domain.build import Build
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
+from orchestrator.domain.trail import Action, Entry
 from orchestrator.ota.doctor.look import Errand, Look, Unseen
 
 
@@ -178,6 +180,56 @@ class Builds(Protocol):
 
     def retire_build(self, environment: str, app: str, name: str) -> Build:
         """Say that nobody has it any more. `UsageError` where it is not known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token without its secret, of which the ledger keeps the SHA-256. `public` is the part that is shown."""
+
+    public: str
+    name: str
+    hash: str
+    grants: tuple[Grant, ...]
+    actor: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class Tokens(Protocol):
+    """The ledger's API tokens."""
+
+    def add_token(self, token: Token) -> None:
+        """Record a token, and that it was issued."""
+        ...
+
+    def token(self, public: str) -> Token | None:
+        """One token, valid or not, or None."""
+        ...
+
+    def tokens(self) -> list[Token]:
+        """All of them, oldest first."""
+        ...
+
+    def revoke_token(self, public: str, actor: str) -> Token | None:
+        """Say that it is not valid any more; None where there is none. Once more is no change."""
+        ...
+
+
+class Trail(Protocol):
+    """What changed anything, in order (`orchestrator.domain.trail`)."""
+
+    def add(self, action: Action) -> Entry:
+        """Add what changed nothing else in the ledger: what did is added with the change."""
+        ...
+
+    def entries(self, after: int = 0, limit: int = 500) -> Sequence[Entry]:
+        """Entries in their order, from the one behind number `after` on."""
+        ...
+
+    def last(self) -> Entry | None:
+        """The newest entry."""
         ...
 
 

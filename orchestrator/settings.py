@@ -25,6 +25,7 @@ class Settings:
     broker_url: str | None
     artifacts: Path
     inventory: Path
+    hooks: Path
     log_format: str
     lease_seconds: float
 
@@ -35,7 +36,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY, _LOG_FORMAT and _LEASE_SECONDS."""
+        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY, _HOOKS, _LOG_FORMAT, _LEASE_SECONDS."""
         home = Path(environ.get("LOCKSTEP_HOME") or Path.home() / ".lockstep").expanduser().absolute()
         inventory = environ.get("LOCKSTEP_INVENTORY") or (
             "inventory.yml" if Path("inventory.yml").exists() else home / "inventory.yml"
@@ -46,6 +47,7 @@ class Settings:
             broker_url=environ.get("LOCKSTEP_BROKER_URL") or _noted_broker(home),
             artifacts=Path(environ.get("LOCKSTEP_ARTIFACTS") or home / "artifacts").expanduser().absolute(),
             inventory=Path(inventory).expanduser(),
+            hooks=Path(environ.get("LOCKSTEP_HOOKS") or home / "hooks.yml").expanduser(),
             log_format=environ.get("LOCKSTEP_LOG_FORMAT") or "auto",
             lease_seconds=_seconds(environ.get("LOCKSTEP_LEASE_SECONDS")),
         )

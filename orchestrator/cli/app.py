@@ -18,6 +18,7 @@ from orchestrator.cli import (
     ota,
     release,
     rotation,
+    serve,
     standalone,
 )
 from orchestrator.cli.output import exit_code, print_error
@@ -47,6 +48,7 @@ app.add_typer(inventory.app, name="inventory", help="Environments, fleets, front
 app.add_typer(frontend.app, name="frontend", help="What a frontend needs.")
 app.command("observe")(observe.observe)
 app.add_typer(ota.app, name="ota", help="Over-the-air updates in the field.")
+app.command("serve")(serve.serve)
 app.command("standalone")(standalone.standalone)
 app.add_typer(lab.app, name="lab", help="A real fleet on this machine, to try things out.")
 

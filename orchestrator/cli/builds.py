@@ -9,7 +9,6 @@ from rich.table import Table
 
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import actor
-from orchestrator.cli.inventory import load_inventory
 from orchestrator.cli.output import AsJson, print_json, results
 from orchestrator.domain.build import Build
 from orchestrator.domain.errors import UsageError
@@ -80,7 +79,7 @@ def retire(environment: Environment, app_name: AppName, build: BuildId, as_json:
 
 def _check(lockstep: Lockstep, environment: str, app_name: str) -> None:
     """`UsageError` where the inventory has no such app in such an environment: a typing error would hurt nobody."""
-    fleets = load_inventory(lockstep.settings).fleets
+    fleets = lockstep.inventory().fleets
     known = sorted({(fleet.environment, app.name) for fleet in fleets for app in fleet.apps})
     if (environment, app_name) not in known:
         raise UsageError(

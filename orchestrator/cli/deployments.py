@@ -14,8 +14,8 @@ from rich.text import Text
 
 from inventory.model import Fleet
 from inventory.names import APP
+from orchestrator.adapters.inventory import select_fleet
 from orchestrator.bootstrap import Lockstep
-from orchestrator.cli.inventory import load_inventory, select_fleet
 from orchestrator.cli.moments import parse_moment
 from orchestrator.cli.output import AsJson, Exit, messages, print_error, print_json, results
 from orchestrator.cli.progress import follow, last_word, outcome
@@ -133,7 +133,7 @@ def proceed(number: Number, detach: Detach = False, as_json: AsJson = False) -> 
     """
     lockstep = Lockstep()
     need_worker(lockstep)
-    finish(lockstep, deploying(lockstep).proceed(number), detach=detach, as_json=as_json)
+    finish(lockstep, deploying(lockstep).proceed(number, actor()), detach=detach, as_json=as_json)
 
 
 def abort(number: Number, as_json: AsJson = False) -> None:
@@ -157,7 +157,7 @@ def actor() -> str:
 
 def choose(lockstep: Lockstep, fleet: str) -> Fleet:
     """The fleet of that name in the inventory; `UsageError` where there is none."""
-    return select_fleet(load_inventory(lockstep.settings), fleet)
+    return select_fleet(lockstep.inventory(), fleet)
 
 
 def parse_changes(words: Sequence[str]) -> dict[str, str]:
@@ -174,7 +174,7 @@ def parse_changes(words: Sequence[str]) -> dict[str, str]:
 
 def deploying(lockstep: Lockstep) -> Deploying:
     """The use cases."""
-    return Deploying(lockstep.ledger, lockstep.artifacts, lockstep.dispatch, lockstep.clock, lockstep.builds)
+    return lockstep.deploying
 
 
 def need_worker(lockstep: Lockstep) -> None:

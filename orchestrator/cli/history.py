@@ -9,7 +9,6 @@ from rich.table import Table
 
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import Number, choose
-from orchestrator.cli.inventory import load_inventory
 from orchestrator.cli.output import AsJson, print_json, results
 from orchestrator.cli.progress import report_line, trouble_lines
 from orchestrator.cli.updates import update_lines
@@ -36,7 +35,7 @@ def status(
       lockstep status Production/web --json
     """
     lockstep = Lockstep()
-    inventory = load_inventory(lockstep.settings)
+    inventory = lockstep.inventory()
     fleets = inventory.fleets if fleet is None else (choose(lockstep, fleet),)
     views = [fleet_view(lockstep.ledger, chosen) for chosen in fleets]
     if as_json:

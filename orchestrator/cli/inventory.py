@@ -10,11 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from inventory import loader
-from inventory.model import Fleet, Inventory, Policy, Unreachable
-from inventory.problem import InventoryError, InventoryProblem
-from inventory.selection import SelectionError, select
+from inventory.model import Inventory, Policy, Unreachable
+from inventory.problem import InventoryError
+from orchestrator.adapters.inventory import manual, usage
 from orchestrator.cli.output import AsJson, Exit, print_error, print_json, results
-from orchestrator.domain.errors import UsageError
 from orchestrator.settings import Settings
 
 app = typer.Typer(name="inventory", no_args_is_help=True, help="Environments, fleets, frontends and apps.")
@@ -42,7 +41,7 @@ def check(
             print_json({"ok": False, "problems": [problem.as_dict() for problem in error.problems]})
         else:
             for problem in error.problems:
-                print_error(_usage(problem, _manual(problem)), as_json=False)
+                print_error(usage(problem, manual(problem)), as_json=False)
         raise typer.Exit(Exit.USAGE) from error
     if as_json:
         print_json({"ok": True, "fleets": [fleet.model_dump(mode="json") for fleet in inventory.fleets]})
@@ -54,39 +53,6 @@ def check(
 def example() -> None:
     """Print an inventory that names every field, with what it is, its default and its limits."""
     typer.echo(loader.EXAMPLE.read_text(encoding="utf-8"), nl=False)
-
-
-def load_inventory(settings: Settings) -> Inventory:
-    """The inventory that the settings name. Raises `UsageError` with its first problem, and says how many follow."""
-    try:
-        return loader.load(settings.inventory)
-    except InventoryError as error:
-        first, *others = error.problems
-        more = f"and {len(others)} more: lockstep inventory check {settings.inventory}" if others else _manual(first)
-        raise _usage(first, more) from error
-
-
-def select_fleet(inventory: Inventory, text: str) -> Fleet:
-    """The fleet that an operator named, as ``Environment/fleet`` or by its own name. Raises `UsageError`."""
-    try:
-        return select(inventory, text)
-    except SelectionError as error:
-        expected = f"one of {', '.join(error.candidates)}" if error.candidates else "a fleet of the inventory"
-        remedy = f"did you mean {error.nearest}?" if error.nearest else ""
-        raise UsageError(error.what, expected=expected, remedy=remedy) from error
-
-
-def _usage(problem: InventoryProblem, remedy: str) -> UsageError:
-    return UsageError(
-        problem.headline, where=problem.where, expected=problem.expected, found=problem.found, remedy=remedy
-    )
-
-
-def _manual(problem: InventoryProblem) -> str:
-    """What to do where there is no file at all: problems in a file say what would be right."""
-    if problem.line:
-        return ""
-    return f"write it, or set LOCKSTEP_INVENTORY to where it is; the manual is {loader.EXAMPLE}"
 
 
 def _table(inventory: Inventory) -> Table:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inventory.model import Fleet
+from orchestrator.adapters.inventory import select_fleet
 from orchestrator.bootstrap import Lockstep
-from orchestrator.cli.inventory import load_inventory, select_fleet
 from orchestrator.cli.output import AsJson, messages, print_json, results
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.paths import show
@@ -124,10 +124,10 @@ def _examine(lockstep: Lockstep, target: Target, mount: str | None, named: str |
 def _fleet(lockstep: Lockstep, target: Target, named: str | None) -> Fleet | None:
     """The fleet of that name; else the one whose `url` this is; None where there is none, or no inventory."""
     if named is not None:
-        return select_fleet(load_inventory(lockstep.settings), named)
+        return select_fleet(lockstep.inventory(), named)
     if not lockstep.settings.inventory.exists():
         return None
-    behind = [fleet for fleet in load_inventory(lockstep.settings).fleets if _is_at(fleet, target.base_url)]
+    behind = [fleet for fleet in lockstep.inventory().fleets if _is_at(fleet, target.base_url)]
     if len(behind) > 1:
         keys = ", ".join(fleet.key for fleet in behind)
         raise UsageError("more than one fleet has this `url`", expected="one of them, with --fleet", found=keys)

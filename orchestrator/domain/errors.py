@@ -62,3 +62,11 @@ class RefusedError(LockstepError):
 
 class UnansweredError(LockstepError):
     """No answer, or one that can't be understood: the outcome is unknown. Neither a success nor a refusal."""
+
+
+class UnauthenticatedError(LockstepError):
+    """Nobody knows who asks: no token, or none that is valid. Nothing was changed."""
+
+
+class ForbiddenError(LockstepError):
+    """Whoever asks is known and may not do this. Nothing was changed."""

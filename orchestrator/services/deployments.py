@@ -135,9 +135,10 @@ class Deploying:
         before = committed[0].plan.placements
         return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, everybody, after, before)
 
-    def proceed(self, number: int) -> Deployment:
+    def proceed(self, number: int, actor: str) -> Deployment:
         """Let a held deployment go on, or carry on one whose outcome is open. `ConflictError` where it has ended."""
         deployment = found(self.ledger, number)
+        del actor  # the ledger's record of who did
         if deployment.state.ended:
             raise ConflictError(f"deployment {number} has ended: {deployment.state}", remedy="plan a new one")
         if deployment.decision is None:

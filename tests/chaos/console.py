@@ -86,7 +86,7 @@ def _done(lockstep: Lockstep, deploying: Deploying, words: Mapping[str, Any]) ->
             fleet = loader.load(lockstep.settings.inventory).fleets[0]
             return deploying.deploy(fleet, {words["app"]: words["version"]}, Schedule(hold=words["hold"]), ACTOR)
         case "continue":
-            return deploying.proceed(words["number"])
+            return deploying.proceed(words["number"], "operator")
         case _:
             return deploying.abort(words["number"], ACTOR)
 

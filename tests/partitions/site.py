@@ -11,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from deploy.lab import Lab
+from orchestrator.adapters.inventory import select_fleet
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import deploying
-from orchestrator.cli.inventory import load_inventory, select_fleet
 from orchestrator.cli.progress import outcome
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, State, Step
 from orchestrator.services.coordinator import found
@@ -60,7 +60,7 @@ class Site:
 
     def begins(self, version: str = "", *, hold: bool = False) -> int:
         """Begin a deployment, of the release of the two first ones that is not served now; its number."""
-        fleet = select_fleet(load_inventory(self._lockstep.settings), "web")
+        fleet = select_fleet(self._lockstep.inventory(), "web")
         last = last_committed(self.ledger, fleet.key)
         served = {placement.version for placement in last.plan.placements} if last else set()
         wanted = version or next(each for each in FIRST if each not in served)
@@ -68,7 +68,7 @@ class Site:
 
     def goes_on(self, number: int) -> None:
         """Continue a held deployment."""
-        deploying(self._lockstep).proceed(number)
+        deploying(self._lockstep).proceed(number, "operator")
 
     def row(self, number: int) -> Deployment:
         """The deployment's row."""

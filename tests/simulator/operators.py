@@ -53,7 +53,7 @@ class Deployer:
         world.running.now.pause("wait for the hold", decidable)
         try:
             if self._random.random() < 0.7:
-                deploying.proceed(number)
+                deploying.proceed(number, "operator")
             else:
                 deploying.abort(number, "ann")
         except LockstepError:
@@ -108,7 +108,7 @@ class Meddler:
             case "abort" if held is not None:
                 deploying.abort(held.id, "bob")
             case "continue" if held is not None:
-                deploying.proceed(held.id)
+                deploying.proceed(held.id, "operator")
             case "drain":
                 rotating.drain(world.fleet, frontend, "bob", "test")
             case "readmit":

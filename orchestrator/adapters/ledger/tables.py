@@ -37,7 +37,7 @@ NAMING = {
 }
 
 #: The revision of these tables: the last of the migrations.
-REVISION = "0003"
+REVISION = "0004"
 
 metadata = MetaData(naming_convention=NAMING)
 
@@ -213,4 +213,119 @@ reports = Table(
     Column("problem", JSON, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Index("ix_reports_deployment", "deployment", "id"),
+)
+
+#: What changed anything, hash-chained (orchestrator/domain/trail.py). The database refuses to change or remove a row.
+trail = Table(
+    "trail",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("action", String(63), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("fleet", String(127), nullable=False),
+    Column("deployment", Number),
+    Column("detail", JSON, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+
+#: API tokens. `name` is what the trail calls its bearer; `public` the part that may be shown; `hash` of the secret.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("public", String(16), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("grants", JSON, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    UniqueConstraint("public"),
+)
+
+#: Requests that were answered, by what their sender calls them: the same one again gets the same answer.
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("scope", String(127), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("status", Integer),
+    Column("answer", JSON),
+    UniqueConstraint("scope", "name"),
+)
+
+#: LifeTime's deployment plans (docs/lifetime.md). What became of one is its deployment's to say.
+lifetime_plans = Table(
+    "lifetime_plans",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("key", String(36), nullable=False),
+    Column("source", String(63), nullable=False),
+    Column("target", String(63), nullable=False),
+    Column("notes", String(2000), nullable=False),
+    Column("operations", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
+    Column("saved_by", String(255), nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("started_by", String(255), nullable=False),
+    Column("aborted_at", UtcDateTime),
+    Column("aborted_by", String(255), nullable=False),
+    Column("deployment", Number, ForeignKey("deployments.id")),
+    Column("problem", JSON),
+    UniqueConstraint("key"),
+)
+
+#: What hooks have set off: `name` is the delivery's, or the operation's where a zone is polled (docs/hooks.md).
+triggers = Table(
+    "triggers",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("hook", String(63), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deployment", Number, ForeignKey("deployments.id")),
+    Column("result", JSON),
+    Column("ended_at", UtcDateTime),
+    UniqueConstraint("hook", "name"),
+)
+
+#: Up to which entry of the trail a receiver's deliveries have been made out.
+receivers = Table(
+    "receivers",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("position", Number, nullable=False),
+)
+
+#: The outbox: what receivers of hooks are to be told, and how that went.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("receiver", String(63), nullable=False),
+    Column("entry", Number, ForeignKey("trail.id"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),
+    Column("status", Integer),
+    Column("problem", JSON, nullable=False),
+    UniqueConstraint("receiver", "entry"),
+)
+
+#: The deliveries that are still to be made, by the time at which to try.
+due_deliveries = Index(
+    "ix_deliveries_due",
+    deliveries.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL"),
+    postgresql_where=text("due_at IS NOT NULL"),
 )

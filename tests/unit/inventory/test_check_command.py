@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from inventory import loader
-from orchestrator.cli.inventory import app, load_inventory, select_fleet
+from orchestrator.adapters.inventory import load_inventory, select_fleet
+from orchestrator.cli.inventory import app
 from orchestrator.domain.errors import UsageError
 from orchestrator.settings import Settings
 from tests.unit.inventory.documents import VALID, place_of
@@ -102,13 +103,13 @@ def test_help_shows_examples() -> None:
 
 def test_other_commands_load_the_inventory_of_the_settings(file: Path) -> None:
     file.write_text(VALID)
-    assert load_inventory(settings(file)) == loader.parse(VALID, "x")
+    assert load_inventory(file) == loader.parse(VALID, "x")
 
 
 def test_other_commands_show_the_first_problem_and_how_to_see_the_rest(file: Path) -> None:
     file.write_text(BAD)
     with pytest.raises(UsageError) as caught:
-        load_inventory(settings(file))
+        load_inventory(file)
     problem = caught.value.problem
     assert problem.where == f"{file}:{PORT}"
     assert problem.what == "environments.Production.fleets.web.frontends.fe1.port: is out of range"
@@ -119,7 +120,7 @@ def test_other_commands_show_the_first_problem_and_how_to_see_the_rest(file: Pat
 def test_a_single_problem_has_no_more(file: Path) -> None:
     file.write_text(VALID.replace("port: 22,", "port: 0,"))
     with pytest.raises(UsageError) as caught:
-        load_inventory(settings(file))
+        load_inventory(file)
     assert caught.value.problem.remedy == ""
 
 

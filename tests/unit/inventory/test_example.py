@@ -12,15 +12,20 @@ from pydantic.fields import FieldInfo
 
 from inventory import loader
 from inventory.document import Node, read
-from inventory.model import Fleet, Frontend, LoadBalancer, MountedApp, Policy
+from inventory.model import Environment, Fleet, Frontend, LoadBalancer, MountedApp, Policy
 from inventory.problem import Report
 
 TEXT = loader.EXAMPLE.read_text(encoding="utf-8")
 #: Model -> its fields that are keys of the file, not names.
-OWN_KEYS = {"MountedApp": {"name"}, "Fleet": {"environment", "name"}, "Frontend": {"name"}}
+OWN_KEYS = {
+    "MountedApp": {"name"},
+    "Fleet": {"environment", "name", "four_eyes"},
+    "Environment": {"name", "order"},
+    "Frontend": {"name"},
+}
 FIELDS = {
     (model.__name__, name): info
-    for model in (MountedApp, Fleet, Frontend, LoadBalancer, Policy)
+    for model in (Environment, MountedApp, Fleet, Frontend, LoadBalancer, Policy)
     for name, info in model.model_fields.items()
     if name not in OWN_KEYS.get(model.__name__, set())
 }
@@ -43,6 +48,8 @@ def stands_for(field: tuple[str, ...]) -> str:
     match field:
         case ("apps", _, _) | ("environments", _, "distribution"):
             return "MountedApp"
+        case ("environments", _, _):
+            return "Environment"
         case ("environments", _, "fleets", _, _):
             return "Fleet"
         case (*_, "policy", _):
@@ -90,7 +97,7 @@ def test_it_says_each_field_s_default_and_limits(field: tuple[str, str], info: F
     elif default is None:
         assert "default: none" in said
     else:
-        shown = default.value if isinstance(default, StrEnum) else default
+        shown = default.value if isinstance(default, StrEnum) else str(default).lower() if default is False else default
         assert f"default {shown}" in said
     for limit in limits(info):
         assert re.search(rf"\b{limit:g}\b" if limit < 1000 else rf"\b{limit:.0f}\b", said)

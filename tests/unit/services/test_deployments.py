@@ -165,7 +165,7 @@ def test_a_time_holds_until_then_and_expires_later(world: World) -> None:
 def test_a_held_deployment_goes_on_when_it_is_continued(world: World) -> None:
     held = world.deploying.deploy(fleet(), {"ToDo": "1.0.0"}, Schedule(hold=True), "ann")
     world.carry_out(held)
-    assert world.deploying.proceed(held.id).plan.hold is False
+    assert world.deploying.proceed(held.id, "them").plan.hold is False
     assert world.messages.coordinated == [held.id, held.id]
 
 
@@ -174,14 +174,14 @@ def test_a_deployment_that_is_on_its_way_is_not_continued(world: World) -> None:
     for before, after in ((State.PLANNED, State.STAGING), (State.STAGING, State.VERIFYING)):
         world.ledger.move(made.id, before, after)
         with pytest.raises(ConflictError, match="not held"):
-            world.deploying.proceed(made.id)
+            world.deploying.proceed(made.id, "them")
 
 
 def test_a_committed_deployment_that_is_open_is_asked_again_and_its_old_troubles_are_cleared(world: World) -> None:
     made = world.deploying.deploy(fleet(), {"ToDo": "1.0.0"}, AT_ONCE, "ann")
     world.carry_out(made)
     world.ledger.decide(made.id, Decision.COMMIT, [])
-    assert world.deploying.proceed(made.id).troubles == ()
+    assert world.deploying.proceed(made.id, "them").troubles == ()
     assert world.messages.coordinated == [made.id, made.id]
 
 
@@ -189,7 +189,7 @@ def test_what_has_ended_is_neither_continued_nor_aborted(world: World) -> None:
     made = world.deploying.deploy(fleet(), {"ToDo": "1.0.0"}, AT_ONCE, "ann")
     world.commit(made)
     with pytest.raises(ConflictError, match="has ended"):
-        world.deploying.proceed(made.id)
+        world.deploying.proceed(made.id, "them")
     with pytest.raises(ConflictError, match="committed") as caught:
         world.deploying.abort(made.id, "ann")
     assert caught.value.problem.remedy.endswith("lockstep rollback Production/web")

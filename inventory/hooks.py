@@ -1,0 +1,125 @@
+"""What sets deployments off from outside, and who is told of them: the file `hooks.yml`.
+
+`hooks.example.yml` beside this file is its manual. Secrets are never in it: it names the files that hold them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter
+
+from inventory import document
+from inventory.fields import entries, fields, plain, validated
+from inventory.loader import text_of
+from inventory.model import AppName, Name, Record
+from inventory.problem import Report
+
+#: The manual: a file with every field.
+EXAMPLE = Path(__file__).with_name("hooks.example.yml")
+
+#: An event of the trail, or all whose names begin so: ``deployment.*``, ``*``.
+PATTERN = re.compile(r"\*|[a-z_]+\.(?:\*|[a-z_]+)")
+FLEET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}/[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+ABSOLUTE = re.compile(r"/[^\x00-\x1f\x7f]{1,4095}")
+
+T = TypeVar("T", bound=Record)
+
+
+def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if pattern.fullmatch(text) is None:
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return AfterValidator(check)
+
+
+EventPattern = Annotated[str, _matching(PATTERN, "an event such as deployment.done, deployment.* or *")]
+FleetKey = Annotated[str, _matching(FLEET, "a fleet such as Production/web")]
+AbsolutePath = Annotated[str, _matching(ABSOLUTE, "an absolute path")]
+Template = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class Trigger(Record):
+    """A hook in: ``POST /hooks/NAME``, signed, deploys to `fleet` what the templates make of its body."""
+
+    name: Name
+    fleet: FleetKey
+    secret_file: AbsolutePath
+    apps: Mapping[AppName, Template] = Field(min_length=1)
+    hold: bool = False
+    tolerance_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
+
+
+class Zone(Record):
+    """A polled hook in, in the form of LifeTime's container zones: results are files in `folder`."""
+
+    name: Name
+    fleet: FleetKey
+    secret_file: AbsolutePath
+    folder: AbsolutePath
+
+
+class Webhook(Record):
+    """A hook out: a POST, signed, of every event that matches."""
+
+    name: Name
+    url: AnyHttpUrl
+    secret_file: AbsolutePath
+    events: tuple[EventPattern, ...] = ("*",)
+    fleets: tuple[FleetKey, ...] = ()
+
+
+class Notice(Record):
+    """A notice to people, through Apprise. Its URLs hold secrets, so they are in a file, one in a line."""
+
+    name: Name
+    urls_file: AbsolutePath
+    events: tuple[EventPattern, ...] = ("deployment.*",)
+    fleets: tuple[FleetKey, ...] = ()
+    title: Template = "{{ fleet }}: {{ event }}"
+    body: Template = "{{ actor }}: {{ event }} of deployment {{ deployment }}"
+
+
+class Hooks(Record):
+    """All of them."""
+
+    triggers: tuple[Trigger, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+_SECTIONS: Mapping[str, TypeAdapter[Any]] = {
+    "triggers": TypeAdapter(Trigger),
+    "zones": TypeAdapter(Zone),
+    "webhooks": TypeAdapter(Webhook),
+    "notices": TypeAdapter(Notice),
+}
+_KINDS: Mapping[str, type[Record]] = {"triggers": Trigger, "zones": Zone, "webhooks": Webhook, "notices": Notice}
+
+
+def load(path: Path) -> Hooks:
+    """The hooks in a file. Raises `InventoryError`."""
+    return parse(text_of(path), str(path))
+
+
+def parse(text: str, source: str) -> Hooks:
+    """The hooks that `text` spells; `source` names it in problems. Raises `InventoryError` with all of them."""
+    report = Report(source)
+    root = document.read(text, report)
+    top = fields(root, tuple(_SECTIONS), report)
+    found: dict[str, tuple[Any, ...]] = {}
+    for section, adapter in _SECTIONS.items():
+        known = tuple(field for field in _KINDS[section].model_fields if field != "name")
+        records = []
+        for name, node in entries(top.get(section), report).items():
+            given = fields(node, known, report)
+            records.append(validated(adapter, {"name": name, **plain(given)}, node, report, given=given))
+        found[section] = tuple(record for record in records if record is not None)
+    report.close()
+    return Hooks(**found)

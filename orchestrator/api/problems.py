@@ -1,0 +1,126 @@
+"""Errors as problem details (RFC 9457). docs/api.md, "Problems", lists the types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from orchestrator.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    LockstepError,
+    RefusedError,
+    ReleaseError,
+    UnansweredError,
+    UnauthenticatedError,
+    UsageError,
+)
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+#: The type, the status and the title of every kind of error. A type never changes its meaning.
+KINDS: Mapping[type[LockstepError], tuple[str, int, str]] = {
+    UnauthenticatedError: ("unauthenticated", 401, "Nobody knows who asks"),
+    ForbiddenError: ("forbidden", 403, "Not allowed"),
+    ConflictError: ("conflict", 409, "Somebody else holds it, or it exists with other content"),
+    ReleaseError: ("release", 422, "Not a release"),
+    UsageError: ("usage", 422, "Can't be understood, or names what does not exist"),
+    RefusedError: ("refused", 409, "Refused"),
+    UnansweredError: ("unanswered", 503, "Nobody knows the outcome"),
+    LockstepError: ("failed", 500, "It failed, and nothing was changed"),
+}
+
+
+class NotFoundError(UsageError):
+    """What the path names does not exist."""
+
+
+class TooLargeError(UsageError):
+    """More than is taken in."""
+
+
+class TooManyError(UnauthenticatedError):
+    """Too many attempts to authenticate. `seconds` is how long to wait."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__("too many failed attempts", remedy=f"wait {seconds} s, then use a valid token")
+
+
+class PreconditionError(ConflictError):
+    """What the request saw is not what is there now."""
+
+
+#: Kinds that only HTTP knows.
+HTTP_KINDS: Mapping[type[LockstepError], tuple[str, int, str]] = {
+    NotFoundError: ("not-found", 404, "There is no such thing"),
+    TooLargeError: ("too-large", 413, "Too large"),
+    TooManyError: ("too-many-attempts", 429, "Too many failed attempts"),
+    PreconditionError: ("precondition", 412, "It has changed since it was read"),
+}
+
+
+def kind(error: LockstepError) -> tuple[str, int, str]:
+    """The type, the status and the title of an error."""
+    known = {**KINDS, **HTTP_KINDS}
+    return next(known[each] for each in type(error).__mro__ if each in known)
+
+
+def document(name: str, status: int, title: str, detail: str = "", **members: Any) -> dict[str, Any]:
+    """A problem's JSON. Empty members are left out."""
+    words = {"type": f"urn:lockstep:problem:{name}", "title": title, "status": status, "detail": detail, **members}
+    return {key: value for key, value in words.items() if value not in ("", None)}
+
+
+def answer(error: LockstepError) -> JSONResponse:
+    """An error as an answer."""
+    name, status, title = kind(error)
+    problem = error.problem.as_dict()
+    body = document(name, status, title, problem.pop("what"), **problem)
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="lockstep"'
+    if isinstance(error, TooManyError):
+        headers["Retry-After"] = str(error.seconds)
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+async def lockstep_error(request: Request, error: Exception) -> JSONResponse:
+    """What Lockstep raises on purpose."""
+    del request
+    assert isinstance(error, LockstepError)
+    return answer(error)
+
+
+async def invalid(request: Request, error: Exception) -> JSONResponse:
+    """What FastAPI finds wrong in a request. What was sent is not repeated: it may hold a secret."""
+    del request
+    assert isinstance(error, RequestValidationError)
+    errors = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
+    detail = "; ".join(f"{one['where']}: {one['what']}" for one in errors[:5])
+    return JSONResponse(
+        document("invalid", 422, "The request is not valid", detail, errors=errors), 422, {}, MEDIA_TYPE
+    )
+
+
+async def http_error(request: Request, error: Exception) -> JSONResponse:
+    """What the router finds: no such path, no such method."""
+    del request
+    assert isinstance(error, HTTPException)
+    name = {404: "not-found", 405: "method"}.get(error.status_code, "http")
+    body = document(name, error.status_code, str(error.detail))
+    return JSONResponse(body, error.status_code, error.headers, MEDIA_TYPE)
+
+
+async def fault(request: Request, error: Exception) -> JSONResponse:
+    """A fault of ours. The log has it; who asked is told no more than that."""
+    log.error("a request failed", path=request.url.path, exc_info=error)
+    return JSONResponse(document("fault", 500, "A fault of Lockstep; its log has it"), 500, {}, MEDIA_TYPE)

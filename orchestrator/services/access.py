@@ -1,0 +1,85 @@
+"""API tokens: issued once, shown once, checked at every request."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.domain.access import Grant, Permission, Principal
+from orchestrator.domain.errors import ForbiddenError, UnauthenticatedError, UsageError
+from orchestrator.ports import Clock, Token, Tokens
+
+#: ``lks_`` (so that scanners of repositories know one), the public part, and 256 random bits.
+TOKEN = re.compile(r"lks_(?P<public>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})")
+#: What a token's bearer is called in the trail.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: Compared where there is no such token, so that an answer takes as long.
+_NOBODY = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Issuing, revoking and checking tokens."""
+
+    tokens: Tokens
+    clock: Clock
+
+    def issue(self, name: str, grants: Sequence[Grant], expires_at: datetime | None, actor: str) -> tuple[Token, str]:
+        """A new token, and its text, which nobody can be shown again. `UsageError` for what can't be one."""
+        now = self.clock()
+        if NAME.fullmatch(name) is None:
+            raise UsageError("not a token's name", expected="letters, digits, '.', '_' and '-', at most 63", found=name)
+        if not grants:
+            raise UsageError("a token that allows nothing", expected="at least one role")
+        if expires_at is not None and expires_at <= now:
+            raise UsageError("a token that has expired already", found=expires_at.isoformat())
+        public, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        token = Token(public, name, _hash(secret), tuple(sorted(set(grants))), actor, now, expires_at)
+        self.tokens.add_token(token)
+        return token, f"lks_{public}_{secret}"
+
+    def revoke(self, public: str, actor: str) -> Token:
+        """Not valid from now on. `UsageError` where there is no such token."""
+        token = self.tokens.revoke_token(public, actor)
+        if token is None:
+            raise UsageError(f"there is no token {public[:20]}", remedy="see: lockstep token list")
+        return token
+
+    def authenticate(self, text: str) -> Principal:
+        """Whose token it is. `UnauthenticatedError`, always the same one, where it is nobody's or not valid now."""
+        parts = TOKEN.fullmatch(text)
+        token = None if parts is None else self.tokens.token(parts["public"])
+        given = _hash("" if parts is None else parts["secret"])
+        same = hmac.compare_digest(given, _NOBODY if token is None else token.hash)
+        if token is None or not same or not valid(token, self.clock()):
+            raise UnauthenticatedError(
+                "the token is not valid",
+                expected="a token that was issued, is not revoked and has not expired",
+                remedy="ask whoever runs Lockstep for one: lockstep token issue",
+            )
+        return Principal(f"{token.name}#{token.public}", token.grants)
+
+
+def valid(token: Token, now: datetime) -> bool:
+    """Whether it is neither revoked nor expired."""
+    return token.revoked_at is None and (token.expires_at is None or now < token.expires_at)
+
+
+def require(principal: Principal, permission: Permission, environment: str | None = None) -> None:
+    """`ForbiddenError` where the principal may not do it in that environment (None: in any)."""
+    if not principal.may(permission, environment):
+        where = "" if environment is None else f" in {environment}"
+        raise ForbiddenError(
+            f"{principal.name} may not {permission}{where}",
+            expected=f"a token with a role that allows it{where}",
+            found=", ".join(f"{grant.role} in {grant.environment}" for grant in principal.grants),
+        )
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
