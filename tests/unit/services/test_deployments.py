@@ -213,6 +213,6 @@ def test_an_abort_of_what_is_aborted_changes_nothing(world: World) -> None:
 
 def test_deployments_that_do_not_exist_are_a_usage_error(world: World) -> None:
     with pytest.raises(UsageError, match="no deployment 9"):
-        world.deploying.proceed(9)
+        world.deploying.proceed(9, "them")
     with pytest.raises(UsageError, match="no deployment 9"):
         world.deploying.abort(9, "ann")
