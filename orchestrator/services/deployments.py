@@ -138,7 +138,6 @@ class Deploying:
     def proceed(self, number: int, actor: str) -> Deployment:
         """Let a held deployment go on, or carry on one whose outcome is open. `ConflictError` where it has ended."""
         deployment = found(self.ledger, number)
-        del actor  # the ledger's record of who did
         if deployment.state.ended:
             raise ConflictError(f"deployment {number} has ended: {deployment.state}", remedy="plan a new one")
         if deployment.decision is None:
@@ -149,7 +148,7 @@ class Deploying:
                     found=f"state {deployment.state}",
                     remedy=f"wait for it: lockstep deployments show {number}; or end it: lockstep abort {number}",
                 )
-            self.ledger.release_hold(number)
+            self.ledger.release_hold(number, actor=actor)
         self.ledger.note_troubles(number, [])
         self.dispatch.coordinate(number)
         return found(self.ledger, number)
@@ -158,7 +157,7 @@ class Deploying:
         """Write the decision to abort, and have the frontends disarmed. `ConflictError` after the commit."""
         deployment = found(self.ledger, number)
         asked = Problem("an operator aborted it", found=actor)
-        stands = self.ledger.decide(number, Decision.ABORT, [Trouble("abort", "", asked.as_dict())])
+        stands = self.ledger.decide(number, Decision.ABORT, [Trouble("abort", "", asked.as_dict())], actor=actor)
         if stands is not Decision.ABORT:
             raise ConflictError(
                 f"deployment {number} was committed: it can't be aborted",
