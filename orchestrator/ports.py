@@ -232,8 +232,15 @@ class Trail(Protocol):
         """Add what changed nothing else in the ledger: what did is added with the change."""
         ...
 
-    def entries(self, after: int = 0, limit: int = 500) -> Sequence[Entry]:
-        """Entries in their order, from the one behind number `after` on."""
+    def entries(self, after: int = 0, limit: int = 500, *, fleet: str | None = None) -> Sequence[Entry]:
+        """Entries in their order, from the one behind number `after` on, of one fleet or all.
+
+        `UnreadableError` where the first of them is none: those before an unreadable one are answered.
+        """
+        ...
+
+    def newest(self, limit: int, *, fleet: str | None = None) -> Sequence[Entry]:
+        """The newest entries, in their order."""
         ...
 
     def last(self) -> Entry | None:
