@@ -46,6 +46,22 @@ ALLOWED: Mapping[Role, frozenset[Permission]] = {
 }
 
 
+#: Who may let a deployment go on where four eyes are asked for. Who deploys there is somebody else.
+APPROVING = frozenset({Role.APPROVER, Role.ADMIN})
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two actors may be one person: another token of the same name, or the name in other letters, is no other.
+
+    What follows the ``#`` tells tokens of one name apart.
+    """
+    return _person(one) == _person(other)
+
+
+def _person(actor: str) -> str:
+    return actor.partition("#")[0].strip().casefold()
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
     """A role in an environment, or in all of them (`EVERYWHERE`)."""

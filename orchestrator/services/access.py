@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.domain.access import Grant, Permission, Principal
+from orchestrator.domain.access import APPROVING, Grant, Permission, Principal
+from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.errors import ForbiddenError, UnauthenticatedError, UsageError
 from orchestrator.ports import Clock, Token, Tokens
 
@@ -77,8 +78,28 @@ def require(principal: Principal, permission: Permission, environment: str | Non
         raise ForbiddenError(
             f"{principal.name} may not {permission}{where}",
             expected=f"a token with a role that allows it{where}",
-            found=", ".join(f"{grant.role} in {grant.environment}" for grant in principal.grants),
+            found=_granted(principal),
         )
+
+
+def require_continue(principal: Principal, deployment: Deployment) -> None:
+    """`ForbiddenError` where the principal may not let the deployment go on, or have it carried on.
+
+    Where four eyes are asked for and nothing is decided, only approvers and admins may; that it is somebody else than
+    who planned it, `Deploying.proceed` sees to.
+    """
+    environment = deployment.plan.fleet.partition("/")[0]
+    require(principal, Permission.CONTINUE, environment)
+    if deployment.plan.four_eyes and deployment.decision is None and not principal.has(APPROVING, environment):
+        raise ForbiddenError(
+            f"{principal.name} may not continue deployment {deployment.id}: {environment} asks for four eyes",
+            expected=f"a token with the role {' or '.join(sorted(APPROVING))} in {environment}",
+            found=_granted(principal),
+        )
+
+
+def _granted(principal: Principal) -> str:
+    return ", ".join(f"{grant.role} in {grant.environment}" for grant in principal.grants)
 
 
 def _hash(secret: str) -> str:
