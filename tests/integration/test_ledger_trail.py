@@ -19,7 +19,7 @@ from orchestrator.domain.access import Grant, Role
 from orchestrator.domain.build import Build
 from orchestrator.domain.deployment import Decision, Deployment, Kind, State, Trouble
 from orchestrator.domain.errors import ConflictError, LockstepError, UnansweredError, UsageError
-from orchestrator.domain.trail import BEGINNING, ITSELF, Action, Entry, UnreadableError
+from orchestrator.domain.trail import BEGINNING, ITSELF, Action, Entry, UnreadableError, following
 from orchestrator.ports import ReleaseRecord, Token
 from orchestrator.services.trail import verify
 from tests.integration.ledgers import FLEET, Callers, Ticks, advance, plan, standing
@@ -123,6 +123,19 @@ def test_the_rotation_is_told_from_the_drain_to_the_end_of_the_readmission(ledge
     assert details(trail, "rotation.readmitted") == [{**common, "drain": 2}]
 
 
+def test_a_drain_is_told_again_when_it_is_doubted_or_confirmed_anew(ledger: SqlLedger, trail: SqlTrail) -> None:
+    number = ledger.add_drain(FLEET, "f1", {}, "ann", "").number
+    ledger.confirm_drain(number, "haproxy")
+    ledger.confirm_drain(number, "another")
+    ledger.doubt_drain(number, {"what": "no"})
+    ledger.confirm_drain(number, "another")
+    ledger.doubt_drain(number, {"what": "no"})
+    ledger.doubt_drain(number, {})
+    names = [name.removeprefix("rotation.") for name, *_ in told(trail)]
+    assert names == ["draining", "drained", "drained", "doubted", "drained", "doubted"]
+    assert [drain.problem for drain in ledger.drains()] == [{}]
+
+
 def test_releases_builds_and_tokens_are_told_once(ledger: SqlLedger, ledger_engine: Engine, trail: SqlTrail) -> None:
     builds, tokens = SqlBuilds(ledger_engine, Ticks()), SqlTokens(ledger_engine, Ticks())
     for _ in range(2):
@@ -170,6 +183,7 @@ NOTHING_CHANGED: list[Callable[[SqlLedger, int], object]] = [
     lambda ledger, number: ledger.add_drain(FLEET, "f2", {}, "eve", "", remaining=["f1", "f2"]),
     lambda ledger, number: ledger.confirm_drain(1, "haproxy"),
     lambda ledger, number: ledger.doubt_drain(1, {}),
+    lambda ledger, number: ledger.doubt_drain(2, {"what": "no"}),
     lambda ledger, number: ledger.confirm_drain(9, "haproxy"),
     lambda ledger, number: ledger.doubt_drain(9, {"what": "no"}),
     lambda ledger, number: ledger.plan(plan()),
@@ -187,6 +201,7 @@ def test_what_changes_nothing_tells_nothing(ledger: SqlLedger, trail: SqlTrail) 
     number = ledger.plan(plan()).id
     ledger.add_drain(FLEET, "f1", {}, "ann", "")
     ledger.confirm_drain(1, "haproxy")
+    ledger.doubt_drain(ledger.add_drain(FLEET, "f3", {}, "ann", "").number, {"what": "no"})
     before = trail.entries()
     for write in NOTHING_CHANGED:
         with contextlib.suppress(ConflictError, UsageError):
@@ -335,6 +350,20 @@ def test_the_first_entry_that_was_tampered_with_is_named(ledger_engine: Engine, 
     # The ledger goes on, and what is wrong stays to be seen.
     trail.add(Action("trigger.fired", "ann"))
     assert verify(trail).wrong == wrong
+
+
+def test_whoever_computes_one_entry_anew_and_links_the_next_to_it_is_found(
+    ledger_engine: Engine, trail: SqlTrail
+) -> None:
+    first, second, third, *_ = fill(trail)
+    forged = following(replace(second.action, actor="eve"), second.at, first.number, first.digest)
+    tamper(
+        ledger_engine,
+        f"UPDATE trail SET actor = 'eve', digest = '{forged.digest}' WHERE id = 2",
+        f"UPDATE trail SET previous = '{forged.digest}' WHERE id = 3",
+    )
+    assert third.previous == second.digest
+    assert verify(trail).wrong == "entry 3 was changed"
 
 
 def test_a_chain_that_was_cut_at_its_end_or_written_anew_is_noticed_by_a_digest_kept_elsewhere(
