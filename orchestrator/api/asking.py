@@ -72,7 +72,7 @@ def principal_of(
         raise UnauthenticatedError(
             "the request has no token", expected="a header Authorization: Bearer TOKEN", remedy="lockstep token issue"
         )
-    return gatekeeper.admit(address_of(request), given.credentials.strip(" "))
+    return gatekeeper.admit(address_of(request), given.credentials)
 
 
 Parts = Annotated[Lockstep, Depends(lockstep_of)]
