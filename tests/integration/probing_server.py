@@ -6,6 +6,7 @@ Run as a program: it prints its port, then its log goes to standard error.
 from __future__ import annotations
 
 import socket
+import sys
 
 import uvicorn
 
@@ -30,7 +31,8 @@ def main() -> None:
     app.add_api_route("/probe", who, methods=["GET", "POST"])
     app.add_api_route("/probe/fault", fault)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        print(listener.getsockname()[1], flush=True)
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
         # The options of orchestrator/cli/serve.py.
         config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, proxy_headers=False)
         uvicorn.Server(config).run([listener])
