@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, Protocol
 
 from orchestrator.domain.access import Grant
 from orchestrator.domain.build import Build
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
 from orchestrator.domain.trail import Action, Entry

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache, partial
 from inventory.model import Fleet, Frontend
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.coordination import Ask
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.rotation import Drain
 from workers.distribution.packs import PackShelf

@@ -13,21 +13,9 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from inventory.model import Unreachable
-from orchestrator.domain.coordination import (
-    Ask,
-    Coordination,
-    Decide,
-    Decided,
-    Drained,
-    Effect,
-    Event,
-    Heard,
-    Move,
-    Moved,
-    Prepare,
-    Rest,
-)
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import Deployment, Outcome, Report, State, Step
+from orchestrator.domain.effects import Ask, Decide, Decided, Drained, Effect, Event, Heard, Move, Moved, Prepare, Rest
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.skew import Flip, skew
 from orchestrator.ports import Deployments, Fleet

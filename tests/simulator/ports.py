@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, cast
 
-from orchestrator.domain.coordination import Ask, Coordination
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import Report
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UnansweredError
 from orchestrator.ports import Lease, Ledger
 from orchestrator.services.coordinator import Inbox

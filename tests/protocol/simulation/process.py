@@ -7,19 +7,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from orchestrator.domain.coordination import (
-    Ask,
-    Coordination,
-    Decide,
-    Decided,
-    Effect,
-    Event,
-    Move,
-    Moved,
-    Prepare,
-    Rest,
-)
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import Deployment, Report, Step
+from orchestrator.domain.effects import Ask, Decide, Decided, Effect, Event, Move, Moved, Prepare, Rest
 from orchestrator.ports import Deployments
 from tests.protocol.simulation.messages import EndOfFile, Message, Request, Word
 
