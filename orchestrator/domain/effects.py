@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from orchestrator.domain.deployment import Decision, Outcome, Report, State, Step, Trouble
 from orchestrator.domain.errors import Problem
+
+
+class GateName(StrEnum):
+    """Where a command of the operators runs: docs/gates.md. Those before something can stop it."""
+
+    BEFORE_STAGE = "before_stage"
+    BEFORE_COMMIT = "before_commit"
+    AFTER_ACTIVATE = "after_activate"
+    ON_ABORT = "on_abort"
+
+    @property
+    def stops(self) -> bool:
+        """Whether the deployment waits for it before it goes on, and is aborted where it refuses."""
+        return self in (GateName.BEFORE_STAGE, GateName.BEFORE_COMMIT)
+
 
 # ── effects: what the coordinator wants done ──────────────────────────────────────────────────────────────────────
 
@@ -47,7 +64,19 @@ class Rest:
     troubles: tuple[Trouble, ...] = ()
 
 
-Effect = Ask | Move | Prepare | Decide | Rest
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Run this gate's command. Answered by a `Gated`, at the latest when its time is over."""
+
+    name: GateName
+
+
+@dataclass(frozen=True, slots=True)
+class CallOff:
+    """End the gate's command that runs: nobody waits for it any more."""
+
+
+Effect = Ask | Move | Prepare | Decide | Rest | Gate | CallOff
 
 # ── events: what the coordinator hears ────────────────────────────────────────────────────────────────────────────
 
@@ -81,7 +110,15 @@ class Drained:
     frontends: frozenset[str]
 
 
-Event = Heard | Moved | Decided | Drained
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """How a gate's command ended: it passed where there is no problem."""
+
+    name: GateName
+    problem: Mapping[str, str] | None
+
+
+Event = Heard | Moved | Decided | Drained | Gated
 
 
 def unknown(ask: Ask, problem: Problem) -> Heard:
