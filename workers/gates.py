@@ -134,7 +134,7 @@ class Command:
         return self._judged(process.poll(), ended)
 
     def _attend(self, pid: int, output: int) -> tuple[str, str] | None:
-        """Read what it prints until it has ended, or can't be. Returns why it was told to end, None where it was not."""
+        """Read what it prints until it has ended, or can't be. Returns why it was told to end, or None."""
         told: float | None = None
         why: tuple[str, str] | None = None
         while not _has_ended(pid):

@@ -245,7 +245,7 @@ def test_an_abort_during_a_step_then_a_drain_waits_for_the_gate() -> None:
 @pytest.mark.parametrize("state", [State.STAGING, State.VERIFYING, State.ARMING])
 def test_who_takes_over_before_the_decision_aborts_and_runs_no_gate_that_stops(state: State) -> None:
     row = row_in(state)
-    row = replace(row, plan=replace(row.plan, snapshot={"gates": dict.fromkeys(GateName, {"command": ["/x"]})}))
+    row = replace(row, plan=replace(row.plan, snapshot={"gates": {name: {"command": ["/x"]} for name in GateName}}))
     machine = Coordination(row, takes_over=True)
     (effect,) = machine.start()
     assert isinstance(effect, Decide)
