@@ -324,7 +324,7 @@ class Coordination:
         if state is not State.VERIFYING:
             self._round = 1
         self._state = state
-        self._asked, self._answers, self._leaving, self._waits = {}, {}, {}, False
+        self._asked, self._answers, self._leaving = {}, {}, {}
         called_off: list[Effect] = [] if self._gate is None else [CallOff()]
         self._gate = gate = self._gate_here()
         if gate is None:
