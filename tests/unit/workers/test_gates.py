@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from orchestrator.domain.effects import GateName
 from orchestrator.ports import GateRun
-from workers.gates import KEPT_LINES, LocalGates
+from workers.gates import KEPT_LINES, Command, LocalGates
 
 GATE = GateName.BEFORE_STAGE
 #: Longer than any test.
@@ -207,6 +208,20 @@ def test_one_line_without_an_end_is_cut(site: Site) -> None:
     assert run.problem is not None
     assert run.problem.found.endswith("xy")
     assert len(run.problem.found) < 300
+
+
+def test_of_endless_output_no_more_is_kept_than_can_be_shown(site: Site) -> None:
+    """In memory of its own: what the whole process takes is no measure beside other tests."""
+    command = Command(GATE, (site.script("head -c 30000000 /dev/zero"),), LONG, {}, 0.2)
+    tracemalloc.start()
+    try:
+        command.run()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert command.ended is not None
+    assert command.ended.exit == 0
+    assert most < 2_000_000
 
 
 def test_whoever_closes_its_output_is_waited_for_all_the_same(site: Site) -> None:
