@@ -10,8 +10,9 @@ from typing import Any, BinaryIO, Protocol
 
 from orchestrator.domain.access import Grant
 from orchestrator.domain.build import Build
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
+from orchestrator.domain.effects import Ask, GateName
+from orchestrator.domain.errors import Problem
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
 from orchestrator.domain.trail import ITSELF, Action, Entry
@@ -262,6 +263,41 @@ class Fleet(Protocol):
 
     def close(self) -> None:
         """End what is still open: armed frontends hear nothing more, and so stay on what they serve."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GateRun:
+    """How a gate's command ended: it passed where there is no problem. `exit` is None where it did not exit itself."""
+
+    name: GateName
+    seconds: float
+    exit: int | None
+    problem: Problem | None
+
+
+class Gates(Protocol):
+    """Runs the commands of one deployment's gates, one at a time."""
+
+    def run(
+        self,
+        name: GateName,
+        command: Sequence[str],
+        seconds: float,
+        environment: Mapping[str, str],
+        deliver: Callable[[GateRun], None],
+    ) -> None:
+        """Begin to run a command, which may take so many seconds. Never blocks.
+
+        How it ended comes through `deliver`, from any thread, once, soon after its time is over at the latest.
+        """
+        ...
+
+    def call_off(self) -> GateRun | None:
+        """End what runs, wait for its end, a few seconds at most, and say how it was: it is not delivered any more.
+
+        None where nothing runs.
+        """
         ...
 
 

@@ -10,8 +10,8 @@ from itertools import count as counting
 
 import pytest
 
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Report, State, Step, Trouble
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UnansweredError
 from orchestrator.domain.trail import ITSELF
 from tests.protocol.endings import ABORTED, DONE, UNCONFIRMED, UNFLIPPED, ends, well_ended

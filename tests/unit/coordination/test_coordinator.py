@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.coordination import ATTEMPTS, Ask
+from orchestrator.domain.coordination import ATTEMPTS
 from orchestrator.domain.deployment import Decision, Outcome, Report, State, Step
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import ConflictError, UnansweredError, UsageError
 from orchestrator.domain.trail import ITSELF
 from orchestrator.services.coordinator import Coordinator, Inbox
