@@ -15,6 +15,7 @@ from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, S
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
 from orchestrator.domain.trail import Action, Entry
+from orchestrator.domain.trigger import Claim, Trigger
 from orchestrator.ota.doctor.look import Errand, Look, Unseen
 
 
@@ -230,6 +231,42 @@ class Trail(Protocol):
 
     def last(self) -> Entry | None:
         """The newest entry."""
+        ...
+
+
+class Triggers(Protocol):
+    """What hooks in have set off, each delivery once (`orchestrator.domain.trigger`)."""
+
+    def claim(self, claim: Claim) -> Trigger | None:
+        """Claim it, and tell the trail; None where that name of that hook is claimed already."""
+        ...
+
+    def release(self, number: int, fleet: str, problem: Mapping[str, str]) -> None:
+        """As if it had not been claimed, unless it has ended."""
+        ...
+
+    def begin(self, number: int) -> bool:
+        """Whether this call, and no other, is to do what was claimed."""
+        ...
+
+    def deployed(self, number: int, deployment: int) -> None:
+        """Keep which deployment it set off."""
+        ...
+
+    def end(self, number: int, result: Mapping[str, Any], deployment: int | None = None) -> None:
+        """Keep how it ended, unless it has ended."""
+        ...
+
+    def trigger(self, hook: str, name: str) -> Trigger | None:
+        """One of them, or None."""
+        ...
+
+    def unended(self, hook: str) -> list[Trigger]:
+        """Those of a hook for which something is still to be done, oldest first."""
+        ...
+
+    def of_deployment(self, deployment: int) -> Trigger | None:
+        """What set a deployment off, or None."""
         ...
 
 

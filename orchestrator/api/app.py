@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from orchestrator.api import health, problems
+from orchestrator.api import health, hooks, problems
 from orchestrator.api.asking import Gatekeeper
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
@@ -30,6 +30,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     app.state.lockstep = lockstep
     app.state.gatekeeper = Gatekeeper(lockstep)
     app.include_router(health.router)
+    app.include_router(hooks.router)
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.http_error)
