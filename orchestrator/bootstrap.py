@@ -18,6 +18,7 @@ from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.adapters.ledger.tokens import SqlTokens
 from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.adapters.ledger.triggers import SqlTriggers
+from orchestrator.adapters.results import FolderResults
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Clock
 from orchestrator.services.access import Access
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.adapters.lease import RedisLeases
     from orchestrator.adapters.looks import RedisLooks
     from orchestrator.services.triggers import Firing
+    from orchestrator.services.zones import Zones
 
 
 def utc_now() -> datetime:
@@ -92,6 +94,13 @@ class Lockstep:
         from orchestrator.services.triggers import Firing  # noqa: PLC0415
 
         return Firing(self.triggers, self.deploying)
+
+    @property
+    def zones(self) -> Zones:
+        """What polled zones ask for; `UsageError` where no broker is configured."""
+        from orchestrator.services.zones import Zones  # noqa: PLC0415
+
+        return Zones(self.triggers, self.deploying, FolderResults(), self.clock)
 
     @property
     def access(self) -> Access:

@@ -246,7 +246,7 @@ class Triggers(Protocol):
         ...
 
     def begin(self, number: int) -> bool:
-        """Whether this call, and no other, is to do what was claimed."""
+        """Whether this call, and no other, is to do what was claimed; `result` says since when: ``begun``."""
         ...
 
     def deployed(self, number: int, deployment: int) -> None:
@@ -267,6 +267,14 @@ class Triggers(Protocol):
 
     def of_deployment(self, deployment: int) -> Trigger | None:
         """What set a deployment off, or None."""
+        ...
+
+
+class Results(Protocol):
+    """Result files in folders that others read."""
+
+    def put(self, folder: str, name: str, content: str) -> bool:
+        """Have a file appear, whole; False where it is there already. `LockstepError` where it can't."""
         ...
 
 

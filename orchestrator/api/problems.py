@@ -122,5 +122,7 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours. The log has it; who asked is told no more than that."""
-    log.error("a request failed", path=request.url.path, exc_info=error)
+    # The route's pattern, not the path: a path may hold a secret (docs/hooks.md, "Polled zones").
+    route = getattr(request.scope.get("route"), "path", "")
+    log.error("a request failed", method=request.method, route=route, exc_info=error)
     return JSONResponse(document("fault", 500, "A fault of Lockstep; its log has it"), 500, {}, MEDIA_TYPE)

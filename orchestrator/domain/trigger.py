@@ -13,8 +13,8 @@ class Trigger:
     """A row of `triggers`.
 
     `hook` is who acts, ``hook:NAME``; `name` is what the other side calls it, once for each hook; `request` is what
-    it was made of, without secrets. `result` is what was answered, None while that is open; `ended_at` says that
-    nothing more is to be done.
+    it was made of, without secrets. `result` is what was answered, None while that is open, and what was noted where
+    somebody has begun; `ended_at` says that nothing more is to be done.
     """
 
     id: int

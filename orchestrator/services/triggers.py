@@ -56,12 +56,12 @@ class Firing:
         changes = versions(hook.apps, document(body))
         schedule = Schedule(hold=hook.hold)
         plan = self.deploying.plan(fleet, changes, schedule, actor)
-        held = self.deploying.ledger.open_deployment(fleet.key)
-        if held is not None:
+        open_one = self.deploying.ledger.open_deployment(fleet.key)
+        if open_one is not None:
             # Perhaps by the same delivery, which was claimed before it deployed.
             known = self.triggers.trigger(actor, delivery)
             if known is None:
-                raise _held(fleet, held)
+                raise held(fleet, open_one)
             return self._again(known, digest, fleet)
         answer = self._nothing_to_do(plan)
         claimed = self.triggers.claim(
@@ -144,7 +144,8 @@ def serves(deploying: Deploying, plan: Plan) -> bool:
     return before == after
 
 
-def _held(fleet: Fleet, by: Deployment) -> ConflictError:
+def held(fleet: Fleet, by: Deployment) -> ConflictError:
+    """Why nothing else may move the fleet now."""
     return ConflictError(
         f"{fleet.key} is held by deployment {by.id}",
         expected="no open deployment",

@@ -54,9 +54,10 @@ class SqlTriggers:
 
     def begin(self, number: int) -> bool:
         """Whether this call began it: what is begun twice would deploy twice."""
+        begun = {"begun": self._clock().isoformat()}
         fresh = (triggers.c.id == number, triggers.c.result.is_(null()), triggers.c.ended_at.is_(None))
         with self._database.writing() as connection:
-            return connection.execute(update(triggers).where(*fresh).values(result={})).rowcount == 1
+            return connection.execute(update(triggers).where(*fresh).values(result=begun)).rowcount == 1
 
     def deployed(self, number: int, deployment: int) -> None:
         """Which deployment it set off."""

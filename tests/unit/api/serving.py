@@ -15,7 +15,7 @@ import httpx
 
 from orchestrator.api.app import make_app
 from orchestrator.bootstrap import Lockstep
-from orchestrator.domain.deployment import State
+from orchestrator.domain.deployment import Decision, State
 from orchestrator.settings import Settings
 from tests.unit.services.fleets import HOST_KEY, Clock, Messages, World
 
@@ -116,19 +116,14 @@ class Served:
         """As a coordinator would whose frontends all agree."""
         found = self.lockstep.ledger.deployment(number)
         assert found is not None
+        ledger = self.lockstep.ledger
         if found.state is State.PLANNED:
-            self.world.commit(found)
-            return
-        assert found.state is State.PREPARED
-        ledger = self.lockstep.ledger
-        ledger.move(number, State.PREPARED, State.VERIFYING)
-        assert ledger.prepare(number)[0] is State.ARMING
-        self.finish(number)
+            self.world.carry_out(found)
+        elif found.state is State.PREPARED:
+            ledger.release_hold(number)
+            ledger.move(number, State.PREPARED, State.VERIFYING)
+            assert ledger.prepare(number)[0] is State.ARMING
 
-    def finish(self, number: int) -> None:
-        from orchestrator.domain.deployment import Decision
-
-        ledger = self.lockstep.ledger
         assert ledger.decide(number, Decision.COMMIT, []) is Decision.COMMIT
         ledger.move(number, State.ACTIVATING, State.FINISHING)
         ledger.move(number, State.FINISHING, State.DONE)
