@@ -53,7 +53,7 @@ def check(template: str) -> None:
 
 
 def _version(app: str, template: str, body: Any) -> str:
-    expected = f"what {template[:200]} needs, and a version of it"
+    expected = f"what {_printable(template)} needs, and a version of it"
     try:
         made: str = _compiled(template).render(body=body).strip()
     except UndefinedError as error:
@@ -140,17 +140,25 @@ def _compiled(template: str) -> Any:
                 _refuse(template, f"{type(node).__name__} in line {node.lineno}")
             if isinstance(node, nodes.Name) and node.name != "body":
                 _refuse(template, f"{node.name} in line {node.lineno}")
+            if isinstance(node, nodes.Filter) and not _rightly_called(node):
+                _refuse(template, f"{node.name} in line {node.lineno}, with other arguments than it has")
         return environment.from_string(template)
     except (TemplateError, RecursionError) as error:
-        _refuse(template, ascii(str(error))[:200])
+        _refuse(template, str(error))
+
+
+def _rightly_called(node: nodes.Filter) -> bool:
+    if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
+        return False
+    return len(node.args) == (1 if node.name in ("default", "removeprefix", "removesuffix") else 0)
 
 
 def _refuse(template: str, found: str) -> NoReturn:
     raise UsageError(
         "not a template of a version",
-        where=template[:200],
+        where=_printable(template),
         expected="text and {{ body.field }}, with the filters default, lower, upper, trim, removeprefix, removesuffix",
-        found=found,
+        found=_printable(found),
         remedy="correct it in hooks.yml; docs/hooks.md, Templates",
     )
 
@@ -160,5 +168,9 @@ def _no_number(word: str) -> NoReturn:
 
 
 def _shown(error: Exception) -> str:
-    # Names of fields are the template's, values are the body's: neither is long or anything but ASCII here.
-    return ascii(str(error))[1:-1][:200]
+    return _printable(str(error))
+
+
+def _printable(text: str) -> str:
+    """Short, on one line, and nothing but ASCII, whatever the body and the template are."""
+    return ascii(text)[1:-1][:200]
