@@ -1,4 +1,4 @@
-"""Hooks in: ``POST /hooks/NAME``, with a signature in place of a token (docs/hooks.md, "Hooks in")."""
+"""Hooks in: ``POST /hooks/NAME``, with a signature in place of a token (docs/hooks.md, "A hook in")."""
 
 from __future__ import annotations
 

@@ -80,13 +80,13 @@ class Request:
 
     @property
     def file(self) -> str:
-        """Its result file's name."""
+        """Its result file's name, spelled as the platform spells it."""
         return f"{self.key}_{self.operation}{self.step.extension}"
 
 
 def name_of(step: Step, key: str, operation: str) -> str:
-    """The name of a step of an operation."""
-    return f"{step}/{key}_{operation}"
+    """The name of a step of an operation. GUIDs are the same in capitals."""
+    return f"{step}/{key}_{operation}".lower()
 
 
 def is_test(given: Mapping[str, str]) -> bool:
@@ -164,7 +164,7 @@ def _guid(name: str, given: str) -> str:
     text = _decoded(name, given)
     if GUID.fullmatch(text) is None:
         raise UsageError("not a key", where=name, expected="a GUID, in base64")
-    return text.lower()
+    return text
 
 
 def _modules(given: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Hooks in: a delivery deploys what its template makes of it, once (docs/hooks.md, "Hooks in")."""
+"""Hooks in: a delivery deploys what its template makes of it, once (docs/hooks.md, "A hook in")."""
 
 from __future__ import annotations
 

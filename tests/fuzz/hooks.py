@@ -39,7 +39,7 @@ _WORDS = (
 )
 _SIGNS = ("v1,", "v1a,", " ", "=", "==", "+", "/", "\u0661", "\uff11", ".", "\n", "-", "1e9", "0x", "_")
 _GUID = "07897a77-3f58-4e5b-b926-a48605c0b6d0"
-_FILE = re.compile(r"[0-9a-f-]{36}_[0-9a-f-]{36}\.(?:preparedone|deploydone|configsdone|undeploydone)", re.ASCII)
+_FILE = re.compile(r"[0-9A-Fa-f-]{36}_[0-9A-Fa-f-]{36}\.(?:preparedone|deploydone|configsdone|undeploydone)", re.ASCII)
 
 
 class Hooks(Target[Made]):

@@ -125,6 +125,17 @@ def test_the_same_request_again_deploys_once(served: Served) -> None:
     assert len(served.trail) == 1
 
 
+def test_guids_are_the_same_in_capitals_and_the_file_is_named_as_the_platform_spells_them(served: Served) -> None:
+    ask(served, "prepare", query(OPERATION.upper(), ApplicationKey=KEY.upper()))
+    ask(served, "prepare")
+    stage(served, 1)
+    ask(served, "deploy")
+    assert [path.name for path in (served.home / "results").iterdir()] == [
+        f"{KEY.upper()}_{OPERATION.upper()}.preparedone"
+    ]
+    assert served.world.messages.coordinated == [1, 1]
+
+
 def test_a_result_is_not_written_again(served: Served) -> None:
     ask(served, "prepare")
     stage(served, open_number(served))
