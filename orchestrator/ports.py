@@ -16,6 +16,7 @@ from orchestrator.domain.errors import Problem
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
 from orchestrator.domain.trail import ITSELF, Action, Entry
+from orchestrator.domain.trigger import Claim, Trigger
 from orchestrator.ota.doctor.look import Errand, Look, Unseen
 
 
@@ -246,6 +247,50 @@ class Trail(Protocol):
 
     def last(self) -> Entry | None:
         """The newest entry."""
+        ...
+
+
+class Triggers(Protocol):
+    """What hooks in have set off, each delivery once (`orchestrator.domain.trigger`)."""
+
+    def claim(self, claim: Claim) -> Trigger | None:
+        """Claim it, and tell the trail; None where that name of that hook is claimed already."""
+        ...
+
+    def release(self, number: int, fleet: str, problem: Mapping[str, str]) -> None:
+        """As if it had not been claimed, unless it has ended."""
+        ...
+
+    def begin(self, number: int) -> bool:
+        """Whether this call, and no other, is to do what was claimed; `result` says since when: ``begun``."""
+        ...
+
+    def deployed(self, number: int, deployment: int) -> None:
+        """Keep which deployment it set off."""
+        ...
+
+    def end(self, number: int, result: Mapping[str, Any], deployment: int | None = None) -> None:
+        """Keep how it ended, unless it has ended."""
+        ...
+
+    def trigger(self, hook: str, name: str) -> Trigger | None:
+        """One of them, or None."""
+        ...
+
+    def unended(self, hook: str) -> list[Trigger]:
+        """Those of a hook for which something is still to be done, oldest first."""
+        ...
+
+    def of_deployment(self, deployment: int) -> Trigger | None:
+        """What set a deployment off, or None."""
+        ...
+
+
+class Results(Protocol):
+    """Result files in folders that others read."""
+
+    def put(self, folder: str, name: str, content: str) -> bool:
+        """Have a file appear, whole; False where it is there already. `LockstepError` where it can't."""
         ...
 
 
