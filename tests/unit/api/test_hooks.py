@@ -8,12 +8,15 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.adapters.ledger.engine import open_engine
+from orchestrator.adapters.ledger.triggers import SqlTriggers
 from orchestrator.api.hooks import LARGEST
-from orchestrator.domain.trigger import Claim
-from orchestrator.services.triggers import Firing
+from orchestrator.domain.trigger import Claim, Trigger
+from orchestrator.services.triggers import Answer, Firing
 from tests.unit.api.serving import FLEET, KEY, Served, signed
 
 BODY = b'{"release": {"version": "1.0.0"}}'
@@ -73,6 +76,30 @@ def test_ten_at_once_deploy_once(served: Served) -> None:
     assert len({answer.content for answer in answers}) == 1
     assert deployments(served) == 1
     assert len(served.trail) == 1
+
+
+class Overtaken(SqlTriggers):
+    """Looks just before the same delivery comes in another way, and is carried out."""
+
+    first: Answer | None = None
+
+    def trigger(self, hook: str, name: str) -> Trigger | None:
+        found = super().trigger(hook, name)
+        if self.first is None:
+            self.first = self.other.fire(*self.asked)
+        return found
+
+    def at(self, other: Firing, *asked: Any) -> None:
+        self.other, self.asked = other, asked
+
+
+def test_a_delivery_that_was_overtaken_by_itself_gets_the_same_answer(served: Served) -> None:
+    lockstep = served.lockstep
+    overtaken = Overtaken(open_engine(lockstep.settings.ledger_url), lockstep.clock)
+    asked = (lockstep.hooks().triggers[0], lockstep.inventory().fleets[0], "msg_1", BODY)
+    overtaken.at(lockstep.firing, *asked)
+    assert Firing(overtaken, lockstep.deploying).fire(*asked) == overtaken.first
+    assert (deployments(served), len(served.trail)) == (1, 1)
 
 
 def test_what_the_fleet_serves_already_is_said_and_stays_said(served: Served) -> None:

@@ -17,8 +17,10 @@ import httpx
 import pytest
 import structlog
 
+from orchestrator.adapters.ledger.engine import open_engine
+from orchestrator.adapters.ledger.triggers import SqlTriggers
 from orchestrator.domain.deployment import Decision, State, Trouble
-from orchestrator.domain.trigger import Claim
+from orchestrator.domain.trigger import Claim, Trigger
 from orchestrator.services.deployments import Schedule
 from orchestrator.services.zones import Zones
 from tests.unit.api.serving import FLEET, TOKEN, Served
@@ -312,6 +314,38 @@ def test_a_server_that_died_while_it_deployed_leaves_no_second_deployment(served
     else:
         assert "interrupted" in files(served)[".preparedone"]["Error"]["Message"]
     assert len(served.lockstep.ledger.history(FLEET, 100)) == int(deployed)
+
+
+class Overtaken(SqlTriggers):
+    """Has looked just before another server carried everything on."""
+
+    served: Served
+
+    def unended(self, hook: str) -> list[Trigger]:
+        found = super().unended(hook)
+        look(self.served)
+        return found
+
+
+def test_two_servers_that_look_at_once_deploy_once(served: Served) -> None:
+    served.ask("GET", f"/zones/containers/{TOKEN}/prepare", params=query())
+    lockstep = served.lockstep
+    stale = Overtaken(open_engine(lockstep.settings.ledger_url), lockstep.clock)
+    stale.served = served
+    fleet, zone = lockstep.inventory().fleets[0], lockstep.hooks().zones[0]
+    zones = Zones(stale, lockstep.deploying, lockstep.zones.results, lockstep.clock)
+    assert zones.advance(zone, fleet, lambda *_: None) == 0
+    assert (files(served), len(lockstep.ledger.history(FLEET, 9))) == ({}, 1)
+    stage(served, 1)
+    assert zones.advance(zone, fleet, lambda *_: None) == 1
+    assert "AdditionalInfo" in files(served)[".preparedone"]
+
+
+def test_one_request_that_can_t_go_on_holds_no_other_up(served: Served) -> None:
+    spoilt = kept(file="elsewhere/x.preparedone", problem="planted")
+    assert served.lockstep.triggers.claim(spoilt) is not None
+    ask(served, "update-configs")
+    assert list(files(served)) == [".configsdone"]
 
 
 def test_a_folder_that_takes_nothing_is_tried_again_and_told_once(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from inventory import hooks
 from orchestrator.domain.errors import UsageError
 from orchestrator.services.versions import check, document, versions
 
@@ -147,3 +148,11 @@ def test_what_is_not_json_is_refused_without_a_word_of_it(body: bytes) -> None:
     with pytest.raises(UsageError, match="not JSON") as caught:
         document(body)
     assert caught.value.__cause__ is None
+
+
+def test_the_manual_s_templates_are_templates() -> None:
+    triggers = hooks.load(hooks.EXAMPLE).triggers
+    assert triggers
+    for trigger in triggers:
+        for template in trigger.apps.values():
+            check(template)
