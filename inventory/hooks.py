@@ -26,6 +26,22 @@ PATTERN = re.compile(r"\*|[a-z_]+\.(?:\*|[a-z_]+)")
 FLEET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}/[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 ABSOLUTE = re.compile(r"/[^\x00-\x1f\x7f]{1,4095}")
 
+#: What a notice says where nothing else is set: ``Deployment 17 of Production/web is done (lockstep, 2026-…).``
+TITLE = "{{ fleet or 'Lockstep' }}: {{ event | replace('.', ' ') }}"
+BODY = """\
+{% if deployment and event.startswith('deployment.') -%}
+Deployment {{ deployment }} of {{ fleet }} is {{ event.split('.')[1] }}
+{%- else -%}
+{{ event | replace('.', ' ') | capitalize }}{% if fleet %} in {{ fleet }}{% endif %}
+{%- endif %}
+{%- if detail.get('frontend') %}: {{ detail.frontend }}{% endif %}
+{%- if detail.get('changes') %}: {{ detail.changes | dictsort | map('join', ' ') | join(', ') }}{% endif %} \
+({{ actor }}, {{ at }}).
+{%- for trouble in detail.get('troubles', []) %}
+{{ trouble.frontend or 'the fleet' }}: {{ trouble.problem.what }}
+{%- endfor %}
+"""
+
 T = TypeVar("T", bound=Record)
 
 
@@ -81,8 +97,8 @@ class Notice(Record):
     urls_file: AbsolutePath
     events: tuple[EventPattern, ...] = ("deployment.*",)
     fleets: tuple[FleetKey, ...] = ()
-    title: Template = "{{ fleet }}: {{ event }}"
-    body: Template = "{{ actor }}: {{ event }} of deployment {{ deployment }}"
+    title: Template = TITLE
+    body: Template = BODY
 
 
 class Hooks(Record):

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.api import health, problems
 from orchestrator.api.asking import Gatekeeper
+from orchestrator.api.v1 import deliveries
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
 from orchestrator.logs import configure
@@ -30,6 +31,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     app.state.lockstep = lockstep
     app.state.gatekeeper = Gatekeeper(lockstep)
     app.include_router(health.router)
+    app.include_router(deliveries.router)
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.http_error)
