@@ -155,6 +155,8 @@ def _services(urls: Sequence[str], file: str) -> Apprise:
 def _apprise() -> Any:
     """The library, loaded where it is first needed, and silent: what it logs may hold parts of a URL."""
     silent = logging.getLogger("apprise")
+    silent.disabled = True
+    # Nor those below it.
     silent.propagate = False
     silent.addHandler(logging.NullHandler())
     with warnings.catch_warnings():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -53,8 +53,11 @@ class WebhookReceiver:
         return matches(entry, self.hook.events, self.hook.fleets)
 
     def send(self, delivery: str, entry: Entry) -> Answer:
-        """POST it. The key is read anew each time. `LockstepError` where it can't be."""
-        key = secrets.keys(self.hook.secret_file)[0]
+        """POST it, signed with every key of the file, which is read anew each time. `LockstepError` where it can't be.
+
+        So whoever turns a key over writes the new one above the old one, until the receiver knows it.
+        """
+        keys = secrets.keys(self.hook.secret_file)
         now = self.clock()
         body = json.dumps(event_of(entry), separators=(",", ":")).encode()
         timestamp = int(now.timestamp())
@@ -63,7 +66,7 @@ class WebhookReceiver:
             "user-agent": "lockstep",
             ID_HEADER: delivery,
             TIMESTAMP_HEADER: str(timestamp),
-            SIGNATURE_HEADER: sign(key, timestamp, body, delivery),
+            SIGNATURE_HEADER: " ".join(sign(key, timestamp, body, delivery) for key in keys),
         }
         return asyncio.run(self._post(body, headers, now))
 
@@ -87,8 +90,10 @@ class WebhookReceiver:
         what, found = "the receiver can't be reached", type(error).__name__
         if isinstance(error, TimeoutError | httpx.TimeoutException):
             what, found = f"the receiver did not answer within {self.seconds:g} s", ""
-        elif isinstance(error.__cause__, OSError) and isinstance(error.__cause__.__cause__, ssl.SSLError):
-            found = "its TLS certificate is not trusted, or it speaks no TLS"
+        elif any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+            found = "its TLS certificate is not trusted"
+        elif any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+            found = "no TLS that both sides know"
         return Answer(taken=False, problem=Problem(what, where=place(self.hook.url), found=found))
 
 
@@ -109,6 +114,13 @@ async def _exchange(url: str, body: bytes, headers: dict[str, str], heard: Calla
 def place(url: AnyHttpUrl) -> str:
     """An address as it may be told: without user, password, path and query, all of which may be secret."""
     return f"{url.scheme}://{url.host}:{url.port}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _judged(response: httpx.Response, where: str, now: datetime) -> Answer:
