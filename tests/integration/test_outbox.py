@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,19 +102,21 @@ def test_one_that_hangs_delays_no_other_and_a_change_of_the_file_counts(
 
 
 def test_a_file_that_is_wrong_is_said_once_and_stops_nothing(
-    home: Path, redis_server: RedisServer, listener: Listener, caplog: pytest.LogCaptureFixture
+    home: Path, redis_server: RedisServer, listener: Listener, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    caplog.set_level(logging.INFO)
     with worker(home, redis_server) as lockstep:
         write_hooks(home, listener)
         wait_until(begun(lockstep, 1))
-        (home / "hooks.yml").write_text("webhooks: [planted")
+        (home / "hooks.yml").write_text("webhooks: {x: {url: https://planted")
         # What the postman holds while it knows receivers, it lets go of.
         wait_until(lambda: not lockstep.leases.held([LEASE]))
         entry = happens(lockstep, 1)
         assert heard(listener) == []
         write_hooks(home, listener)
         wait_until(lambda: heard(listener) == [entry])
+    said = capsys.readouterr()
+    assert said.out.count("the postman delivers nothing") == 1
+    assert "planted" not in said.out + said.err
 
 
 def test_without_a_broker_that_answers_it_goes_on(home: Path, redis_server: RedisServer, listener: Listener) -> None:

@@ -115,6 +115,24 @@ def test_a_file_that_is_wrong_is_said_with_its_lines(home: Path, capsys: pytest.
     assert all(each["where"].startswith(f"{other}:") for each in said["problems"])
 
 
+@pytest.mark.parametrize(
+    "webhook",
+    [
+        "{url: htps://u:planted@example.com/planted}",
+        "{url: https://a b:planted@example.com/planted}",
+        "{url: [https://planted]}",
+        "https://example.com/planted",
+        "{url: https://planted, urls: https://planted}",
+    ],
+)
+def test_an_address_is_not_told_however_wrong_it_is(
+    home: Path, capsys: pytest.CaptureFixture[str], webhook: str
+) -> None:
+    (home / "hooks.yml").write_text(f"webhooks:\n  x: {webhook}\n")
+    assert "webhooks.x" in typed(capsys, "hooks", "check", code=Exit.USAGE)
+    assert "webhooks.x" in typed(capsys, "hooks", "test", "x", code=Exit.USAGE)
+
+
 def test_the_manual_is_a_file_that_is_right_but_for_its_files_of_secrets(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
