@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.trail import Action
@@ -36,9 +37,10 @@ def home(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def worker(home: Path, redis_server: RedisServer) -> Iterator[Lockstep]:
+def worker(home: Path, redis_server: RedisServer, **settings: str) -> Iterator[Lockstep]:
     """A worker's postman, with parts of its own."""
-    lockstep = Lockstep(Settings.read({"LOCKSTEP_HOME": str(home), "LOCKSTEP_BROKER_URL": redis_server.url}))
+    known = {"LOCKSTEP_HOME": str(home), "LOCKSTEP_BROKER_URL": redis_server.url, **settings}
+    lockstep = Lockstep(Settings.read(known))
     postman = Postman(lockstep, SOON)
     postman.start()
     try:
@@ -93,6 +95,9 @@ def test_one_that_hangs_delays_no_other_and_a_change_of_the_file_counts(
         wait_until(begun(lockstep, 2))
         second = happens(lockstep, 2)
         wait_until(lambda: heard(listener) == [second])
+        under_way = lockstep.deliveries.first("webhook/to0")
+        assert under_way is not None
+        assert (under_way.attempts, under_way.problem) == (1, {})
         assert heard(hanging) == [first]
         hanging.slowly = None
         hanging.released.set()
@@ -102,9 +107,9 @@ def test_one_that_hangs_delays_no_other_and_a_change_of_the_file_counts(
 
 
 def test_a_file_that_is_wrong_is_said_once_and_stops_nothing(
-    home: Path, redis_server: RedisServer, listener: Listener, capsys: pytest.CaptureFixture[str]
+    home: Path, redis_server: RedisServer, listener: Listener
 ) -> None:
-    with worker(home, redis_server) as lockstep:
+    with capture_logs() as logs, worker(home, redis_server) as lockstep:
         write_hooks(home, listener)
         wait_until(begun(lockstep, 1))
         (home / "hooks.yml").write_text("webhooks: {x: {url: https://planted")
@@ -114,9 +119,27 @@ def test_a_file_that_is_wrong_is_said_once_and_stops_nothing(
         assert heard(listener) == []
         write_hooks(home, listener)
         wait_until(lambda: heard(listener) == [entry])
-    said = capsys.readouterr()
-    assert said.out.count("the postman delivers nothing") == 1
-    assert "planted" not in said.out + said.err
+    assert [each["event"] for each in logs].count("the postman delivers nothing") == 1
+    assert "planted" not in str(logs)
+
+
+def test_a_ledger_that_cannot_be_used_is_said_once_until_it_can(
+    home: Path, redis_server: RedisServer, listener: Listener
+) -> None:
+    write_hooks(home, listener)
+    blocked = home / "blocked"
+    blocked.write_text("no directory")
+    ledger = f"sqlite:///{blocked}/ledger.sqlite"
+
+    def turns() -> int:
+        """How often the lease was asked for."""
+        return int(redis_server.client().info("commandstats").get("cmdstat_set", {}).get("calls", 0))
+
+    with capture_logs() as logs, worker(home, redis_server, LOCKSTEP_LEDGER_URL=ledger) as lockstep:
+        wait_until(lambda: turns() > 5)
+        blocked.unlink()
+        wait_until(lambda: blocked.is_dir() and begun(lockstep, 1)())
+    assert [each["event"] for each in logs].count("the postman delivers nothing") == 1
 
 
 def test_without_a_broker_that_answers_it_goes_on(home: Path, redis_server: RedisServer, listener: Listener) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from inventory.hooks import Notice
 from orchestrator.adapters.notify import VARIABLES, NoticeReceiver, variables
 from orchestrator.domain.errors import LockstepError
 from orchestrator.domain.trail import Action, Entry
-from tests.unit.adapters.listener import Listener
+from tests.unit.adapters.listener import Listener, hang
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WHEN = "2026-05-01T12:00:00.000+00:00"
@@ -159,6 +161,17 @@ def test_what_one_service_took_is_not_sent_again_for_the_other(tmp_path: Path, l
     assert answer.problem is not None
     assert answer.problem.what == "services did not take the notice"
     assert len(listener.got) == 1
+
+
+def test_a_service_that_hangs_is_not_waited_for_longer_than_that(tmp_path: Path, listener: Listener) -> None:
+    listener.slowly = hang
+    mine = replace(notice(tmp_path, listener.url.replace("http:", "json:")), seconds=0.3)
+    began = time.monotonic()
+    answer = mine.send("7-notice/team", event())
+    listener.released.set()
+    assert time.monotonic() - began < 3
+    assert not answer.taken
+    assert answer.problem is not None
 
 
 @pytest.mark.parametrize("url", ["planted-secret", "nothing://planted-secret", "slack://planted-secret"])

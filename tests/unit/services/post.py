@@ -31,8 +31,11 @@ class Post:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        engine = open_engine(f"sqlite:///{self.directory / 'ledger.sqlite'}")
+        self.ledger = self.directory / "ledger.sqlite"
+        engine = open_engine(f"sqlite:///{self.ledger}")
         upgrade(engine)
+        # What another one copies is in the file, not beside it.
+        engine.dispose()
         self.trail = SqlTrail(engine, self.clock)
         self.deliveries = SqlDeliveries(engine, self.clock)
         self.outbox = self.another_worker()
