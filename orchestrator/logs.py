@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 
 import structlog
 
@@ -48,10 +47,3 @@ def configure(log_format: str) -> None:
     root.setLevel(logging.INFO)
     for noisy in ("paramiko", "httpx", "httpcore", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def fault(error: Exception) -> dict[str, str]:
-    """A fault of ours where secrets are at hand: what it is and where, without its text and without any values."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = "; ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
-    return {"fault": type(error).__name__, "places": places}

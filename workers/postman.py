@@ -11,10 +11,9 @@ import structlog
 
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
-from orchestrator.logs import fault
 from orchestrator.ports import Receiver
 from orchestrator.services.leading import held
-from orchestrator.services.outbox import Outbox
+from orchestrator.services.outbox import Outbox, fault
 
 log = structlog.get_logger()
 

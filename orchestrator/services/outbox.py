@@ -6,6 +6,7 @@ It reads the trail and writes rows of its own: no deployment waits for it (docs/
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,6 @@ import structlog
 from orchestrator.domain.delivery import Answer, Delivery, event_of, following_attempt, id_of
 from orchestrator.domain.errors import LockstepError, Problem, UsageError
 from orchestrator.domain.trail import Entry
-from orchestrator.logs import fault
 from orchestrator.ports import SEND_SECONDS, Clock, Deliveries, Position, Receiver, Trail
 
 log = structlog.get_logger()
@@ -100,6 +100,13 @@ class Outbox:
             wanted = [entry.number for entry in page if receiver.wants(entry)]
             until = page[-1].number
             self._deliveries.make_out(receiver.name, position.position, until, wanted, receiver.patience)
+
+
+def fault(error: Exception) -> dict[str, str]:
+    """A fault of ours, for the log: what it is and where, without its text, which may repeat an address."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = "; ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+    return {"fault": type(error).__name__, "places": places}
 
 
 def delivery_view(delivery: Delivery) -> dict[str, Any]:
