@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from inventory.hooks import Webhook
 from orchestrator.adapters.ledger.deliveries import SqlDeliveries
@@ -14,12 +17,15 @@ from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.adapters.webhook import WebhookReceiver
 from orchestrator.domain.delivery import WEBHOOK_PATIENCE, Answer, Delivered, Delivery, matches
+from orchestrator.domain.errors import Problem
 from orchestrator.domain.trail import Action, Entry
 from orchestrator.ports import Receiver
 from orchestrator.services.outbox import Outbox
 from tests.unit.adapters.listener import Listener
 from tests.unit.services.fleets import Clock
 
+TAKEN = Answer(taken=True, status=200)
+REFUSED = Answer(taken=False, status=500, problem=Problem("the receiver did not take it"))
 KEY = "planted-key-0123456789abcdef"
 
 
@@ -107,3 +113,32 @@ class Scripted:
     def send(self, delivery: str, entry: Entry) -> Answer:
         self.told.append((delivery, entry.number))
         return self.answer(entry)
+
+
+def taking(entry: Entry) -> Answer:
+    del entry
+    return TAKEN
+
+
+def refusing(entry: Entry) -> Answer:
+    del entry
+    return REFUSED
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger in which nothing has happened: made once, since making one takes longer than most of the tests."""
+    return Post(tmp_path_factory.mktemp("empty")).ledger
+
+
+@pytest.fixture
+def post(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Post:
+    monkeypatch.setenv("NO_PROXY", "*")
+    shutil.copy(empty, tmp_path)
+    return Post(tmp_path)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener().listening() as listener:
+        yield listener
