@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from inventory import document
 from inventory.document import Node
 from inventory.fields import entries, fields, one_of, plain, refuse, validated
+from inventory.gates import gates
 from inventory.load_balancer import check_drainable, load_balancer
 from inventory.model import (
     Address,
@@ -22,6 +23,7 @@ from inventory.model import (
     Environment,
     Fleet,
     Frontend,
+    Gates,
     Inventory,
     LoadBalancer,
     MountedApp,
@@ -113,6 +115,7 @@ class _Draft:
     frontends: tuple[tuple[Frontend, Mapping[str, Node]], ...]
     policy: Policy
     load_balancer: LoadBalancer | None
+    gates: Gates
     host: str | None
     url: BaseUrl | None
 
@@ -155,6 +158,7 @@ def _draft(
         frontends=_frontends(given.get("frontends"), defaults, report),
         policy=policy,
         load_balancer=load_balancer(given.get("load_balancer"), given.get("frontends"), report),
+        gates=gates(given.get("gates"), report),
         host=validated(_HOST, host.plain(), host, report) if (host := given.get("host")) else None,
         url=validated(_URL, url.plain(), url, report) if (url := given.get("url")) else None,
     )
@@ -303,6 +307,7 @@ def _whole(draft: _Draft, report: Report) -> Fleet | None:
             frontends=tuple(frontend for frontend, _ in draft.frontends),
             policy=draft.policy,
             load_balancer=draft.load_balancer,
+            gates=draft.gates,
             host=draft.host,
             url=draft.url,
             four_eyes=draft.environment.four_eyes,

@@ -24,8 +24,13 @@ SOCKET = re.compile(
     r"|tcp://(?:\[(?P<ipv6>[0-9A-Fa-f:]{2,39})\]|(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?))"
     r":(?P<port>[1-9][0-9]{0,4})"
 )
+#: A program of a gate, and an argument of it: no zero byte can be passed on.
+PROGRAM = re.compile(r"/[^\x00]{1,4095}")
+ARGUMENT = re.compile(r"[^\x00]{0,4096}")
 #: sockaddr_un has 108 bytes, the last of them zero.
 LONGEST_PATH = 107
+#: How many words a gate's command may have.
+MOST_WORDS = 64
 
 
 def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
@@ -42,6 +47,12 @@ def _usable_socket(text: str) -> str:
     if parts is None or len(parts["path"] or "") > LONGEST_PATH or int(parts["port"] or 1) > 65_535:
         raise ValueError("expected an admin socket such as unix:///run/haproxy/admin.sock or tcp://10.0.0.5:9999")
     return text
+
+
+def _usable_command(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not 1 <= len(words) <= MOST_WORDS or PROGRAM.fullmatch(words[0]) is None:
+        raise ValueError(f"expected the absolute path of a program, then its arguments, at most {MOST_WORDS} in all")
+    return words
 
 
 def _without_path(url: AnyHttpUrl) -> AnyHttpUrl:
@@ -62,6 +73,8 @@ HaproxyName = Annotated[
     str, _matching(HAPROXY_NAME, "a name in HAProxy: letters, digits, '_', '.', ':' and '-', at most 63")
 ]
 AdminSocket = Annotated[str, AfterValidator(_usable_socket)]
+Argument = Annotated[str, _matching(ARGUMENT, "text of at most 4096 characters, without a zero byte")]
+Command = Annotated[tuple[Argument, ...], AfterValidator(_usable_command)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -183,12 +196,28 @@ class LoadBalancer(Record):
         return self
 
 
+class Gate(Record):
+    """A command of the operators: its words, which no shell reads, and for how many seconds it may run."""
+
+    command: Command
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 60
+
+
+class Gates(Record):
+    """The commands that run at the gates of a fleet's deployments (docs/gates.md): at each one or none."""
+
+    before_stage: Gate | None = None
+    before_commit: Gate | None = None
+    after_activate: Gate | None = None
+    on_abort: Gate | None = None
+
+
 class Fleet(Record):
     """The frontends that serve the same apps behind one address.
 
     `host` is the Host header under which the frontends serve the apps, where they tell sites apart by name; `url` is
     the public address, behind which the load balancer stands. `load_balancer` is how to take a frontend out of rotation
-    there. `four_eyes` is the environment's.
+    there. `gates` are commands that run as a deployment goes on. `four_eyes` is the environment's.
     """
 
     environment: Name
@@ -197,6 +226,7 @@ class Fleet(Record):
     frontends: tuple[Frontend, ...]
     policy: Policy = Policy()
     load_balancer: LoadBalancer | None = None
+    gates: Gates = Gates()
     host: Address | None = None
     url: BaseUrl | None = None
     four_eyes: bool = False

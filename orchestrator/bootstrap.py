@@ -18,6 +18,8 @@ from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.adapters.ledger.tokens import SqlTokens
 from orchestrator.adapters.ledger.trail import SqlTrail
+from orchestrator.adapters.ledger.triggers import SqlTriggers
+from orchestrator.adapters.results import FolderResults
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Clock, Receiver
 from orchestrator.services.access import Access
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from orchestrator.adapters.dispatch import CeleryDispatch
     from orchestrator.adapters.lease import RedisLeases
     from orchestrator.adapters.looks import RedisLooks
+    from orchestrator.services.triggers import Firing
+    from orchestrator.services.zones import Zones
 
 
 def utc_now() -> datetime:
@@ -67,6 +71,11 @@ class Lockstep:
         """What changed anything, in the same database."""
         return SqlTrail(self._engine, self.clock)
 
+    @cached_property
+    def triggers(self) -> SqlTriggers:
+        """What hooks in have set off, in the same database."""
+        return SqlTriggers(self._engine, self.clock)
+
     def inventory(self) -> Inventory:
         """The inventory, read anew: an edit counts from the next command or request on. `UsageError` if it is wrong."""
         return load_inventory(self.settings.inventory)
@@ -103,6 +112,21 @@ class Lockstep:
     def deploying(self) -> Deploying:
         """The use cases of deployments; `UsageError` where no broker is configured."""
         return Deploying(self.ledger, self.artifacts, self.dispatch, self.clock, self.builds)
+
+    @property
+    def firing(self) -> Firing:
+        """What hooks in set off; `UsageError` where no broker is configured."""
+        # Jinja2 takes a moment that commands need not pay.
+        from orchestrator.services.triggers import Firing  # noqa: PLC0415
+
+        return Firing(self.triggers, self.deploying)
+
+    @property
+    def zones(self) -> Zones:
+        """What polled zones ask for; `UsageError` where no broker is configured."""
+        from orchestrator.services.zones import Zones  # noqa: PLC0415
+
+        return Zones(self.triggers, self.deploying, FolderResults(), self.clock)
 
     @property
     def access(self) -> Access:

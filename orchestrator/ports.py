@@ -10,12 +10,14 @@ from typing import Any, BinaryIO, Protocol
 
 from orchestrator.domain.access import Grant
 from orchestrator.domain.build import Build
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.delivery import Answer, Delivery
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
+from orchestrator.domain.effects import Ask, GateName
+from orchestrator.domain.errors import Problem
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
-from orchestrator.domain.trail import Action, Entry
+from orchestrator.domain.trail import ITSELF, Action, Entry
+from orchestrator.domain.trigger import Claim, Trigger
 from orchestrator.ota.doctor.look import Errand, Look, Unseen
 
 
@@ -42,8 +44,11 @@ class Clock(Protocol):
 class Releases(Protocol):
     """The ledger's releases."""
 
-    def add_release(self, record: ReleaseRecord) -> ReleaseRecord:
-        """Store it, or return the one that is there with the same digest; `ConflictError` for another digest."""
+    def add_release(self, record: ReleaseRecord, *, actor: str = ITSELF) -> ReleaseRecord:
+        """Store it, or return the one that is there with the same digest; `ConflictError` for another digest.
+
+        `actor` is who brought it, for the trail.
+        """
         ...
 
     def release(self, app: str, version: str) -> ReleaseRecord | None:
@@ -56,7 +61,10 @@ class Releases(Protocol):
 
 
 class Deployments(Protocol):
-    """The ledger's deployments: the only record of what was decided."""
+    """The ledger's deployments: the only record of what was decided.
+
+    What changes anything writes its entry into the trail in the same transaction. `actor` is who asked for it.
+    """
 
     def plan(self, plan: Plan) -> Deployment:
         """Open a deployment under the fleet's next epoch.
@@ -103,11 +111,13 @@ class Deployments(Protocol):
         """From verifying to prepared where the row says hold, else to arming; by compare-and-set."""
         ...
 
-    def release_hold(self, number: int) -> bool:
+    def release_hold(self, number: int, *, actor: str = ITSELF) -> bool:
         """Let a held deployment go on: clears hold and its times. False when it is decided already."""
         ...
 
-    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+    def decide(
+        self, number: int, decision: Decision, troubles: Sequence[Trouble], *, actor: str = ITSELF
+    ) -> Decision | None:
         """Write the decision, durably, if there is none and the state allows it. Returns the one that stands."""
         ...
 
@@ -179,7 +189,7 @@ class Builds(Protocol):
         """Record a build. The same again is no change; `ConflictError` where its id is another build's."""
         ...
 
-    def retire_build(self, environment: str, app: str, name: str) -> Build:
+    def retire_build(self, environment: str, app: str, name: str, *, actor: str = ITSELF) -> Build:
         """Say that nobody has it any more. `UsageError` where it is not known."""
         ...
 
@@ -225,8 +235,15 @@ class Trail(Protocol):
         """Add what changed nothing else in the ledger: what did is added with the change."""
         ...
 
-    def entries(self, after: int = 0, limit: int = 500) -> Sequence[Entry]:
-        """Entries in their order, from the one behind number `after` on."""
+    def entries(self, after: int = 0, limit: int = 500, *, fleet: str | None = None) -> Sequence[Entry]:
+        """Entries in their order, from the one behind number `after` on, of one fleet or all.
+
+        `UnreadableError` where the first of them is none: those before an unreadable one are answered.
+        """
+        ...
+
+    def newest(self, limit: int, *, fleet: str | None = None) -> Sequence[Entry]:
+        """The newest entries, in their order."""
         ...
 
     def last(self) -> Entry | None:
@@ -316,6 +333,50 @@ class Receiver(Protocol):
 SEND_SECONDS = 10.0
 
 
+class Triggers(Protocol):
+    """What hooks in have set off, each delivery once (`orchestrator.domain.trigger`)."""
+
+    def claim(self, claim: Claim) -> Trigger | None:
+        """Claim it, and tell the trail; None where that name of that hook is claimed already."""
+        ...
+
+    def release(self, number: int, fleet: str, problem: Mapping[str, str]) -> None:
+        """As if it had not been claimed, unless it has ended."""
+        ...
+
+    def begin(self, number: int) -> bool:
+        """Whether this call, and no other, is to do what was claimed; `result` says since when: ``begun``."""
+        ...
+
+    def deployed(self, number: int, deployment: int) -> None:
+        """Keep which deployment it set off."""
+        ...
+
+    def end(self, number: int, result: Mapping[str, Any], deployment: int | None = None) -> None:
+        """Keep how it ended, unless it has ended."""
+        ...
+
+    def trigger(self, hook: str, name: str) -> Trigger | None:
+        """One of them, or None."""
+        ...
+
+    def unended(self, hook: str) -> list[Trigger]:
+        """Those of a hook for which something is still to be done, oldest first."""
+        ...
+
+    def of_deployment(self, deployment: int) -> Trigger | None:
+        """What set a deployment off, or None."""
+        ...
+
+
+class Results(Protocol):
+    """Result files in folders that others read."""
+
+    def put(self, folder: str, name: str, content: str) -> bool:
+        """Have a file appear, whole; False where it is there already. `LockstepError` where it can't."""
+        ...
+
+
 class Fleet(Protocol):
     """The frontends of one deployment, as the coordinator reaches them.
 
@@ -330,6 +391,41 @@ class Fleet(Protocol):
 
     def close(self) -> None:
         """End what is still open: armed frontends hear nothing more, and so stay on what they serve."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GateRun:
+    """How a gate's command ended: it passed where there is no problem. `exit` is None where it did not exit itself."""
+
+    name: GateName
+    seconds: float
+    exit: int | None
+    problem: Problem | None
+
+
+class Gates(Protocol):
+    """Runs the commands of one deployment's gates, one at a time."""
+
+    def run(
+        self,
+        name: GateName,
+        command: Sequence[str],
+        seconds: float,
+        environment: Mapping[str, str],
+        deliver: Callable[[GateRun], None],
+    ) -> None:
+        """Begin to run a command, which may take so many seconds. Never blocks.
+
+        How it ended comes through `deliver`, from any thread, once, soon after its time is over at the latest.
+        """
+        ...
+
+    def call_off(self) -> GateRun | None:
+        """End what runs, wait for its end, a few seconds at most, and say how it was: it is not delivered any more.
+
+        None where nothing runs.
+        """
         ...
 
 

@@ -34,6 +34,11 @@ class Settings:
         """Where `lockstep standalone` notes the address of the Redis server that it started."""
         return broker_note(self.home)
 
+    @property
+    def api_note(self) -> Path:
+        """Where `lockstep serve` notes its address while it runs."""
+        return self.home / "api.url"
+
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY, _HOOKS, _LOG_FORMAT, _LEASE_SECONDS."""

@@ -9,15 +9,17 @@ from functools import cached_property, lru_cache, partial
 from inventory.model import Fleet, Frontend
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.coordination import Ask
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.rotation import Drain
+from orchestrator.services.gates import Gatekeeper
 from workers.distribution.packs import PackShelf
 from workers.fleet import SshFleet
 from workers.frontend.connections import Connections
 from workers.frontend.job import Job, Prepared, prepared
 from workers.frontend.steps import Detail, Steps
 from workers.frontend.transport import Session
+from workers.gates import LocalGates
 
 #: Deployments whose layouts a worker keeps at hand.
 DEPLOYMENTS_AT_HAND = 8
@@ -56,6 +58,10 @@ class Workshop:
         lockstep = self.lockstep
         jobs = partial(self.job, number)
         return SshFleet(number, jobs, self.steps, lockstep.ledger, lockstep.dispatch, lockstep.leases)
+
+    def gatekeeper(self) -> Gatekeeper:
+        """The gates of one deployment, for its coordinator."""
+        return Gatekeeper(LocalGates(), self.lockstep.trail)
 
     def of_drain(self, fleet: Fleet, drain: Drain) -> tuple[Frontend, ActivationName, int, Callable[[], Session]]:
         """What it takes to drain: the frontend, the epoch, the drain's number and the way to it."""

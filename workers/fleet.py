@@ -12,8 +12,8 @@ from functools import partial
 
 import structlog
 
-from orchestrator.domain.coordination import Ask, unknown
 from orchestrator.domain.deployment import Outcome, Report, Step
+from orchestrator.domain.effects import Ask, unknown
 from orchestrator.domain.errors import ConflictError, LockstepError, Problem, RefusedError, UnansweredError
 from orchestrator.ports import Dispatch, Leases, Ledger, work_on
 from workers.frontend.armed import Armed

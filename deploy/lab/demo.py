@@ -143,7 +143,7 @@ def run(directory: Path, frontends: int) -> dict[str, Any]:
     demo = Demo(directory)
     for number, version in ((1, "1.0.0"), (2, "2.0.0")):
         write_sample(directory / version, version, number)
-    with demo.lab(frontends) as lab, demo.running("standalone", ready="ready"):
+    with demo.lab(frontends) as lab, demo.running("standalone", "--port", "0", ready="ready"):
         for version in ("1.0.0", "2.0.0"):
             built = demo.lockstep("release", "build", str(directory / version), "--app", APP, "--version", version)
             say(f"  {built['files']} files, {built['size'] / 1e6:.1f} MB, digest {built['digest']}")

@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from orchestrator.adapters.lease import ANSWER_SECONDS, plain_url
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Step
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UnansweredError, UsageError
 
 COORDINATE = "lockstep.deployment.coordinate"

@@ -1,4 +1,4 @@
-"""The processes of `lockstep standalone`: a Redis server where none is configured, and a worker with the beat."""
+"""The processes of `lockstep standalone`: Redis where none is configured, a worker with the beat, and the server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import redis
 
 from orchestrator.adapters.dispatch import CeleryDispatch
@@ -27,10 +28,14 @@ LONGEST_SOCKET = 107
 
 
 class Standalone:
-    """The running processes. `processes` are all that were started here, by name."""
+    """The running processes. `processes` are all that were started here, by name.
 
-    def __init__(self, broker_url: str, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    `api_url` is None without a server.
+    """
+
+    def __init__(self, broker_url: str, api_url: str | None, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
         self.broker_url = broker_url
+        self.api_url = api_url
         self.processes = processes
 
     def dead(self) -> str | None:
@@ -40,11 +45,12 @@ class Standalone:
 
 @contextmanager
 def standalone(
-    settings: Settings, redis_server: Callable[[], Path], worker_options: Sequence[str]
+    settings: Settings, redis_server: Callable[[], Path], worker_options: Sequence[str], port: int | None
 ) -> Iterator[Standalone]:
-    """Run them until the context ends; then stop them, the worker first.
+    """Run them until the context ends; then stop them, the server first.
 
-    `redis_server` finds the program, and is asked only where no broker is configured.
+    `redis_server` finds the program, and is asked only where no broker is configured. `port` is the server's on
+    127.0.0.1, 0 for any that is free, None for no server.
 
     Raises:
         ConflictError: another one runs for the same LOCKSTEP_HOME.
@@ -58,7 +64,8 @@ def standalone(
         if broker_url is None:
             broker_url = stack.enter_context(_redis(settings, redis_server(), processes))
         stack.enter_context(_worker(settings, broker_url, worker_options, processes))
-        yield Standalone(broker_url, processes)
+        api_url = None if port is None else stack.enter_context(_server(settings, broker_url, port, processes))
+        yield Standalone(broker_url, api_url, processes)
 
 
 @contextmanager
@@ -110,6 +117,17 @@ def _worker(
 
 
 @contextmanager
+def _server(
+    settings: Settings, broker_url: str, port: int, processes: dict[str, subprocess.Popen[bytes]]
+) -> Iterator[str]:
+    settings.api_note.unlink(missing_ok=True)
+    words = [sys.executable, "-m", "orchestrator.cli", "serve", "--port", str(port)]
+    with _running("server", words, settings, processes, {"LOCKSTEP_BROKER_URL": broker_url}) as process:
+        _until("server", process, lambda: _answers(settings.api_note), settings)
+        yield settings.api_note.read_text().strip()
+
+
+@contextmanager
 def _running(
     name: str,
     words: Sequence[str | Path],
@@ -147,6 +165,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _answers(note: Path) -> bool:
+    try:
+        return httpx.get(f"{note.read_text().strip()}/healthz", trust_env=False).is_success
+    except (FileNotFoundError, httpx.HTTPError, httpx.InvalidURL):
+        return False
 
 
 def _pings(path: Path) -> bool:

@@ -6,9 +6,10 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from orchestrator.api import health, problems
+from orchestrator.api import health, hooks, problems, zones
 from orchestrator.api.asking import Gatekeeper
 from orchestrator.api.v1 import deliveries
+from orchestrator.api.watch import Watch, watching
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
 from orchestrator.logs import configure
@@ -27,10 +28,14 @@ def make_app(lockstep: Lockstep) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=watching,
     )
     app.state.lockstep = lockstep
     app.state.gatekeeper = Gatekeeper(lockstep)
+    app.state.watch = Watch(lockstep)
     app.include_router(health.router)
+    app.include_router(hooks.router)
+    app.include_router(zones.router)
     app.include_router(deliveries.router)
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)

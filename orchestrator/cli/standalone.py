@@ -13,17 +13,21 @@ import typer
 from deploy import programs
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.output import messages
+from orchestrator.cli.serve import DEFAULT_PORT
 from orchestrator.domain.errors import LockstepError
 from orchestrator.settings import Settings
 
 
 def standalone(
     concurrency: Annotated[int, typer.Option(min=2, max=1000, help="Frontends that are worked on side by side.")] = 32,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The server's; 0: any that is free.")] = DEFAULT_PORT,
+    no_server: Annotated[bool, typer.Option("--no-server", help="Without the HTTP API and hooks.")] = False,
 ) -> None:
-    """Run broker, worker and beat in one command, until Ctrl-C.
+    """Run broker, worker, beat and the HTTP API in one command, until Ctrl-C.
 
     The ledger is SQLite below LOCKSTEP_HOME, unless LOCKSTEP_LEDGER_URL names another; the broker is a Redis server
-    of its own, unless LOCKSTEP_BROKER_URL names one. Logs are below LOCKSTEP_HOME.
+    of its own, unless LOCKSTEP_BROKER_URL names one. Logs are below LOCKSTEP_HOME. The HTTP API listens on this
+    machine alone; beyond it: lockstep serve.
 
     Example:
       lockstep standalone &
@@ -41,8 +45,11 @@ def standalone(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with run(settings, _redis_server, [f"--concurrency={concurrency}"]) as running:
-        messages().print(f"ready: broker {running.broker_url}, ledger and logs below {settings.home}", highlight=False)
+    options = [f"--concurrency={concurrency}"]
+    with run(settings, _redis_server, options, None if no_server else port) as running:
+        api = "" if running.api_url is None else f"API {running.api_url}, "
+        line = f"ready: {api}broker {running.broker_url}, ledger and logs below {settings.home}"
+        messages().print(line, highlight=False)
         while not over.wait(0.5):
             dead = running.dead()
             if dead is not None:

@@ -8,8 +8,7 @@ ledger says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.domain.deployment import (
     UNDECIDED,
@@ -23,84 +22,25 @@ from orchestrator.domain.deployment import (
     Trouble,
     decided_state,
 )
+from orchestrator.domain.effects import (
+    Ask,
+    CallOff,
+    Decide,
+    Decided,
+    Drained,
+    Effect,
+    Event,
+    Gate,
+    Gated,
+    GateName,
+    Heard,
+    Move,
+    Moved,
+    Prepare,
+    Rest,
+)
 from orchestrator.domain.errors import Problem
 from orchestrator.domain.verdict import Verdict, served_verdict, verdict
-
-# ── effects: what the coordinator wants done ──────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask a frontend to do a step. Answered by a `Heard`, or by one with `UNKNOWN` when its time is over."""
-
-    step: Step
-    frontend: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Move the row from one state to another, if it is there. Answered by `Moved`."""
-
-    before: State
-    after: State
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """Move from verifying to prepared if the deployment is to be held, else to arming. Answered by `Moved`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decide:
-    """Write the decision if there is none. Answered by `Decided`."""
-
-    decision: Decision
-    troubles: tuple[Trouble, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Stop here. `troubles` says why the outcome is still open; empty where all is as it should be."""
-
-    troubles: tuple[Trouble, ...] = ()
-
-
-Effect = Ask | Move | Prepare | Decide | Rest
-
-# ── events: what the coordinator hears ────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A frontend's answer, or the end of the time that it had."""
-
-    report: Report
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """What a `Move` or `Prepare` did: the state in which the row is now, and whether it was this move."""
-
-    state: State
-    moved: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """The decision that stands in the ledger, whoever wrote it. None where the write was refused."""
-
-    decision: Decision | None
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """These frontends are out of rotation now, confirmed, whoever took them out."""
-
-    frontends: frozenset[str]
-
-
-Event = Heard | Moved | Decided | Drained
 
 #: How often a frontend is asked again after the commit before the deployment rests, open, until it is continued.
 ATTEMPTS = 5
@@ -120,6 +60,14 @@ _READMITS = {
     State.VERIFYING: Step.VERIFY,
     State.ACTIVATING: Step.READMIT,
     State.FINISHING: Step.CONFIRM,
+}
+
+#: The gate at the entrance of a state. Nothing is asked before one that stops has passed; the others run beside.
+_GATES = {
+    State.STAGING: GateName.BEFORE_STAGE,
+    State.ARMING: GateName.BEFORE_COMMIT,
+    State.FINISHING: GateName.AFTER_ACTIVATE,
+    State.ABORTING: GateName.ON_ABORT,
 }
 
 #: The states after the commit: a frontend that did not accept is asked again, and one that did is believed whichever
@@ -155,6 +103,11 @@ class Coordination:
         self._takes_over = takes_over
         self._attempts = attempts
         self._round = 1
+        self._gates = frozenset[GateName]() if self._readmits else gates_of(plan.snapshot)
+        # The one whose end the present step waits for.
+        self._gate: GateName | None = None
+        # A coordinator rested here: the gate had its turn then (docs/gates.md, "At least once").
+        self._finished_before = self._state is State.FINISHING and bool(deployment.troubles)
         # Whether the present step still waits for answers.
         self._waits = False
         # Of the present step: the attempt that each frontend was asked last, and the answers that are final.
@@ -198,6 +151,8 @@ class Coordination:
                 return self._decided(decision)
             case Drained(frontends):
                 return self._drained(frontends)
+            case Gated(name, problem):
+                return self._gated(name, problem)
 
     # ── answers ──
 
@@ -208,7 +163,7 @@ class Coordination:
         if insists and report.attempt < self._attempts:
             return [self._ask(report.step, report.frontend, report.attempt + 1)]
         self._answers[report.frontend] = report
-        return self._step_ends() if len(self._answers) == len(self._asked) else []
+        return self._all_answered()
 
     def _counts(self, report: Report) -> bool:
         """Whether this answer says anything new of the present step."""
@@ -219,6 +174,11 @@ class Coordination:
         if self._state in _INSISTENT and report.outcome is Outcome.ACCEPTED:
             return report.attempt <= asked and (final is None or final.outcome is not Outcome.ACCEPTED)
         return report.attempt == asked and final is None
+
+    def _all_answered(self) -> list[Effect]:
+        """The step ends with the last answer, that of its gate among them."""
+        ends = self._waits and self._gate is None and len(self._answers) == len(self._asked)
+        return self._step_ends() if ends else []
 
     def _step_ends(self) -> list[Effect]:
         self._waits = False
@@ -312,7 +272,7 @@ class Coordination:
         self._leave(frontends)
         if drains:
             return self._drains_end()
-        return self._step_ends() if self._waits and len(self._answers) == len(self._asked) else []
+        return self._all_answered()
 
     def _leave(self, frontends: Iterable[str]) -> None:
         for name in frontends:
@@ -321,6 +281,20 @@ class Coordination:
                 self._room -= 1
                 self._asked.pop(name, None)
                 self._answers.pop(name, None)
+
+    # ── gates ──
+
+    def _gated(self, name: GateName, problem: Mapping[str, str] | None) -> list[Effect]:
+        if name is not self._gate:
+            return []
+        self._gate = None
+        if not name.stops:
+            return self._all_answered()
+        return self._ask_all() if problem is None else [Decide(Decision.ABORT, (Trouble(name, "", problem),))]
+
+    def _gate_here(self) -> GateName | None:
+        gate = _GATES.get(self._state)
+        return None if gate not in self._gates or self._finished_before else gate
 
     # ── the ledger's answers ──
 
@@ -351,11 +325,17 @@ class Coordination:
             self._round = 1
         self._state = state
         self._asked, self._answers, self._leaving = {}, {}, {}
+        called_off: list[Effect] = [] if self._gate is None else [CallOff()]
+        self._gate = gate = self._gate_here()
+        if gate is None:
+            return [*called_off, *self._ask_all()]
+        return [*called_off, Gate(gate), *([] if gate.stops else self._ask_all())]
+
+    def _ask_all(self) -> list[Effect]:
         step = self._step
-        if step is None or not self._frontends:
-            return self._step_ends()
         self._waits = True
-        return [self._ask(step, name, self._round) for name in self._frontends]
+        asks = [] if step is None else [self._ask(step, name, self._round) for name in self._frontends]
+        return [*asks] or self._all_answered()
 
     def _ask(self, step: Step, frontend: str, attempt: int) -> Ask:
         self._asked[frontend] = attempt
@@ -366,6 +346,12 @@ class Coordination:
         return [Rest(tuple(troubles))]
 
 
+def gates_of(snapshot: Mapping[str, object]) -> frozenset[GateName]:
+    """The gates at which a command runs, in the fleet as the inventory gave it."""
+    given = snapshot.get("gates")
+    return frozenset(name for name in GateName if given.get(name)) if isinstance(given, Mapping) else frozenset()
+
+
 def _taken_over(state: State) -> Trouble:
     problem = Problem(
         "the worker that led it ended, or was cut off, before anything was decided",
@@ -374,8 +360,3 @@ def _taken_over(state: State) -> Trouble:
         remedy="deploy again",
     )
     return Trouble("coordinate", "", problem.as_dict())
-
-
-def unknown(ask: Ask, problem: Problem) -> Heard:
-    """The event for an asking whose outcome can't be known."""
-    return Heard(Report(ask.frontend, ask.step, ask.attempt, Outcome.UNKNOWN, problem=problem.as_dict()))

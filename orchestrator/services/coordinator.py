@@ -13,24 +13,29 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from inventory.model import Unreachable
-from orchestrator.domain.coordination import (
+from orchestrator.domain.coordination import Coordination
+from orchestrator.domain.deployment import Deployment, Outcome, Report, State, Step
+from orchestrator.domain.effects import (
     Ask,
-    Coordination,
+    CallOff,
     Decide,
     Decided,
     Drained,
     Effect,
     Event,
+    Gate,
+    Gated,
+    GateName,
     Heard,
     Move,
     Moved,
     Prepare,
     Rest,
 )
-from orchestrator.domain.deployment import Deployment, Outcome, Report, State, Step
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.skew import Flip, skew
-from orchestrator.ports import Deployments, Fleet
+from orchestrator.ports import Deployments, Fleet, GateRun
+from orchestrator.services.gates import Gatekeeper, nobody
 
 log = structlog.get_logger()
 
@@ -38,26 +43,29 @@ log = structlog.get_logger()
 LOOK_SECONDS = 0.25
 
 
+Answer = Report | GateRun
+
+
 class Inbox:
-    """What frontends answered, from any thread."""
+    """What frontends answered, and how gates ended, from any thread."""
 
     def __init__(self, look_seconds: float = LOOK_SECONDS) -> None:
         self._look_seconds = look_seconds
-        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
-    def put(self, report: Report) -> None:
+    def put(self, answer: Answer) -> None:
         """An answer comes in."""
-        self._reports.put(report)
+        self._answers.put(answer)
 
-    def take(self) -> list[Report]:
+    def take(self) -> list[Answer]:
         """Wait for answers; all that are there, or none where it was silent for the time of a look."""
         try:
-            reports = [self._reports.get(timeout=self._look_seconds)]
+            answers = [self._answers.get(timeout=self._look_seconds)]
         except queue.Empty:
             return []
-        while not self._reports.empty():
-            reports.append(self._reports.get_nowait())
-        return reports
+        while not self._answers.empty():
+            answers.append(self._answers.get_nowait())
+        return answers
 
 
 class Coordinator:
@@ -75,12 +83,14 @@ class Coordinator:
         *,
         takes_over: bool = False,
         inbox: Inbox | None = None,
+        gates: Gatekeeper | None = None,
         machine: Callable[..., Coordination] = Coordination,
     ) -> None:
         self._ledger = ledger
         self._fleet = fleet
         self._number = number
         self._inbox = Inbox() if inbox is None else inbox
+        self._gates = gates
         row = found(ledger, number)
         self._fleet_key, self._readmits = row.plan.fleet, row.plan.readmits
         drained = self._drained()
@@ -98,6 +108,8 @@ class Coordinator:
         finally:
             # Whatever happened: frontends that still wait hear nothing more, and stay on what they serve.
             self._fleet.close()
+            if self._gates is not None:
+                self._gates.close()
         return found(self._ledger, self._number)
 
     def _forget_troubles(self) -> None:
@@ -106,17 +118,25 @@ class Coordinator:
             self._ledger.note_troubles(self._number, [])
 
     def _listen(self) -> None:
-        reports = self._inbox.take()
-        if not reports:
+        answers = self._inbox.take()
+        if not answers:
             decision = found(self._ledger, self._number).decision
             if decision is not None:
                 self._carry_out(self._machine.on(Decided(decision)))
             self._carry_out(self._machine.on(Drained(self._drained())))
             return
-        self._ledger.record(self._number, [report for report in reports if report.at is None])
-        for report in reports:
-            self._log_report(report)
-            self._carry_out(self._machine.on(Heard(report)))
+        reports = [answer for answer in answers if isinstance(answer, Report) and answer.at is None]
+        self._ledger.record(self._number, reports)
+        for answer in answers:
+            self._carry_out(self._machine.on(self._heard(answer)))
+
+    def _heard(self, answer: Answer) -> Event:
+        if isinstance(answer, Report):
+            self._log_report(answer)
+            return Heard(answer)
+        if self._gates is not None:
+            self._gates.record(found(self._ledger, self._number), answer)
+        return Gated(answer.name, answer.problem.as_dict() if answer.problem else None)
 
     def _drained(self) -> frozenset[str]:
         """Who is out of rotation. A readmission's frontends are, until it ends, but for those drained anew."""
@@ -160,6 +180,16 @@ class Coordinator:
                 if troubles:
                     self._ledger.note_troubles(self._number, troubles)
                 self._log.info("resting", troubles=len(troubles))
+            case Gate(name):
+                return self._open(name)
+            case CallOff() if self._gates is not None:
+                self._gates.call_off(found(self._ledger, self._number))
+        return None
+
+    def _open(self, name: GateName) -> Gated | None:
+        if self._gates is None:
+            return Gated(name, nobody(name).as_dict())
+        self._gates.open(found(self._ledger, self._number), name, self._inbox.put)
         return None
 
     def _record_skew(self) -> None:

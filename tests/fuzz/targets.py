@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.fuzz.answers import Answers
 from tests.fuzz.haproxy import Haproxies
+from tests.fuzz.hooks import Hooks
 from tests.fuzz.http import Http
 from tests.fuzz.inventories import Inventories
 from tests.fuzz.looks import LookAnswers
@@ -31,6 +32,7 @@ TARGETS: dict[str, type[Target[Any]]] = {
         LookAnswers,
         Versions,
         Http,
+        Hooks,
         Haproxies,
         Words,
         Rules,

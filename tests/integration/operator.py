@@ -127,10 +127,15 @@ class Operator:
                     process.stdout.close()
 
     @contextmanager
-    def standalone(self) -> Iterator[None]:
-        """Broker, worker and beat."""
-        with self.running("standalone", until="ready"):
+    def standalone(self, *options: str) -> Iterator[None]:
+        """Broker, worker and beat; no server unless `options` give it a port."""
+        with self.running("standalone", *(options or ("--no-server",)), until="ready"):
             yield
+
+    @property
+    def api_url(self) -> str:
+        """Where the server listens."""
+        return (self.home / "api.url").read_text().strip()
 
     @contextmanager
     def observers(self, clients: int = 4) -> Iterator[Observed]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Deployment
+from orchestrator.domain.effects import Ask
 from orchestrator.ports import Deployments
 from orchestrator.services.coordinator import Coordinator, Inbox
 from tests.protocol.simulation.fleet import Fate, SimulatedFleet, at_once, obeyed

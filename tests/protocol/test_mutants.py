@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.coordination import Ask, Coordination, Decide, Decided, Effect, Event, Rest
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import Decision, Outcome, Step
+from orchestrator.domain.effects import Ask, Decide, Decided, Effect, Event, Rest
 from orchestrator.domain.verdict import Verdict
 from tests.protocol.endings import well_ended
 from tests.protocol.simulation.explorer import explore

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.coordination import ATTEMPTS, Ask
+from orchestrator.domain.coordination import ATTEMPTS
 from orchestrator.domain.deployment import Decision, Outcome, State, Step
+from orchestrator.domain.effects import Ask
 from orchestrator.ports import Deployments
 from tests.protocol.endings import ABORTED, DONE, UNCONFIRMED, UNFLIPPED, deaf, ends, well_ended
 from tests.protocol.fleets import Site

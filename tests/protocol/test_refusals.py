@@ -8,8 +8,9 @@ from itertools import product
 
 import pytest
 
-from orchestrator.domain.coordination import ATTEMPTS, Ask
+from orchestrator.domain.coordination import ATTEMPTS
 from orchestrator.domain.deployment import Decision, State, Step
+from orchestrator.domain.effects import Ask
 from orchestrator.ports import Deployments
 from tests.protocol.fleets import Site
 from tests.protocol.simulation.fleet import Fate

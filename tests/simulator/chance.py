@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from orchestrator.domain.deployment import Decision
+from orchestrator.domain.deployment import Decision, Deployment
 from tests.protocol.simulation.laws import ViolationError
+from tests.simulator.gates import Book
 from tests.simulator.operators import Deployer, Meddler
 from tests.simulator.rules import Rules
 from tests.simulator.world import FAULTS, Option, Size, What, World
@@ -35,6 +36,7 @@ class Run:
     faults: int
     deployments: int
     committed: int
+    rows: tuple[Deployment, ...] = ()
 
 
 def run(
@@ -44,11 +46,12 @@ def run(
     kinds: frozenset[What] = FAULTS,
     *,
     late: bool = False,
+    gates: Book | None = None,
 ) -> Run:
     """One run from its seed. Raises `ViolationError` with the seed in it.
 
     `late` gives small worlds with several deployments and many faults, in which a process that comes late meets the
-    next deployment.
+    next deployment. `gates` gives the fleet a command at every gate, and keeps what they said.
     """
     random = Random(seed)
     frontends = random.randint(1, 3 if late else 5)
@@ -60,6 +63,7 @@ def run(
         faults=kinds,
         budget=faults,
         rules=rules or Rules(),
+        gates=gates,
     )
     world = World(size)
     deployments = 3 if late else random.choice((1, 2, 3, 3))
@@ -74,7 +78,7 @@ def run(
         world.end()
     rows = world.ledger.history(None, 1000)
     committed = sum(row.decision is Decision.COMMIT for row in rows)
-    return Run(steps, faults - world.left_at_calm, len(rows), committed)
+    return Run(steps, faults - world.left_at_calm, len(rows), committed, tuple(rows) if gates is not None else ())
 
 
 class Chance:

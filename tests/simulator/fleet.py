@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.activation import Activation, ActivationName
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Report, Step
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import LockstepError, RefusedError
 from orchestrator.ports import Ledger
 from tests.protocol.simulation.frontend import ACCEPTED, Answer

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, cast
 
-from orchestrator.domain.coordination import Ask, Coordination
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import Report
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UnansweredError
 from orchestrator.ports import Lease, Ledger
-from orchestrator.services.coordinator import Inbox
+from orchestrator.services.coordinator import Answer, Inbox
 from tests.simulator.actors import Process, Running
 from tests.simulator.releases import SimulatedLedger
 
@@ -171,23 +172,24 @@ class SteppedInbox(Inbox):
     def __init__(self, running: Running) -> None:
         super().__init__()
         self._running = running
-        self.waiting: list[Report] = []
+        self.waiting: list[Answer] = []
         self.machine: Coordination | None = None
 
-    def put(self, report: Report) -> None:
+    def put(self, answer: Answer) -> None:
         """An answer comes in."""
-        self.waiting.append(report)
+        self.waiting.append(answer)
 
-    def take(self) -> list[Report]:
+    def take(self) -> list[Answer]:
         """All that are there; none where the scheduler has the look come first."""
         actor = self._running.now
         if actor.process.remembers and self.machine is not None:
             # Whoever listens knows what the machine knows, and has forgotten how it came to know it.
             actor.learned = hash(known(self.machine))
         actor.pause("listen", lambda: bool(self.waiting))
-        reports, self.waiting = self.waiting, []
+        answers, self.waiting = self.waiting, []
+        reports = [answer for answer in answers if isinstance(answer, Report)]
         actor.learns(tuple((report.frontend, report.step, report.attempt, report.outcome) for report in reports))
-        return reports
+        return answers
 
 
 def known(machine: Coordination) -> Hashable:

@@ -10,9 +10,10 @@ from tests.simulator.search import search_deployment
 from tests.simulator.world import What
 
 
-def test_a_crash_at_any_moment_of_a_deployment_to_two_frontends() -> None:
-    found = search_deployment(2, What.CRASH)
-    assert found.states > 5_000
+def test_a_crash_at_any_moment_of_a_deployment() -> None:
+    """To one frontend: two take as long as all other tests here, and are searched by `make simulate`."""
+    found = search_deployment(1, What.CRASH)
+    assert found.states > 400
     assert found.ends > 1
 
 
@@ -26,8 +27,10 @@ def test_a_coordinator_that_goes_on_while_another_leads() -> None:
     assert found.states > 100
 
 
-@pytest.mark.parametrize("rule", ["compare-and-set", "all armed before the commit"])
-def test_without_a_rule_the_search_finds_the_way_to_a_violation(rule: str) -> None:
-    fault = What.LAPSE if rule == "compare-and-set" else What.REBOOT
+@pytest.mark.parametrize(
+    ("rule", "frontends", "fault"),
+    [("compare-and-set", 1, What.LAPSE), ("all armed before the commit", 2, What.REBOOT)],
+)
+def test_without_a_rule_the_search_finds_the_way_to_a_violation(rule: str, frontends: int, fault: What) -> None:
     with pytest.raises(ViolationError, match="after: take"):
-        search_deployment(2, fault, MUTANTS[rule].rules)
+        search_deployment(frontends, fault, MUTANTS[rule].rules)

@@ -10,11 +10,13 @@ from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.errors import LockstepError
 from orchestrator.domain.rotation import Drain
 from orchestrator.services.coordinator import Coordinator
+from orchestrator.services.gates import Gatekeeper
 from orchestrator.services.leading import lead
 from orchestrator.services.recovery import Lookout
 from orchestrator.services.rotation import in_force, let_back
 from tests.simulator.actors import Actor, Process
 from tests.simulator.fleet import SteppedFleet, take_out
+from tests.simulator.gates import SteppedGates, SteppedTrail
 from tests.simulator.ports import SteppedInbox
 
 if TYPE_CHECKING:
@@ -110,7 +112,9 @@ class Worker:
             inbox.machine = world.rules.machine(*words, **options)
             return inbox.machine
 
-        coordinator = partial(Coordinator, inbox=inbox, machine=machine)
+        book = world.size.gates
+        gates = None if book is None else Gatekeeper(SteppedGates(world, self.process, book), SteppedTrail(world))
+        coordinator = partial(Coordinator, inbox=inbox, machine=machine, gates=gates)
         act = partial(lead, self._ledger, self._leases, number, fleet, coordinator)
         self._leaders.append(self.process.begin(f"lead {number}", act))
 

@@ -20,6 +20,7 @@ from orchestrator.domain.deployment import State
 from orchestrator.ports import Ledger
 from tests.protocol.simulation.frontend import Answer
 from tests.simulator.actors import Actor, Process, Running
+from tests.simulator.gates import EVERYWHERE, Book
 from tests.simulator.laws import Judge
 from tests.simulator.ports import WRITES, Broken, Broker, SteppedDispatch, SteppedLeases, SteppedLedger
 from tests.simulator.releases import EPOCH, ManifestsAlone, fleet
@@ -97,6 +98,8 @@ class Size:
     rules: Rules = field(default_factory=Rules)
     #: Whether its states will be compared.
     compared: bool = False
+    #: What the commands of its gates say, where it has any.
+    gates: Book | None = None
 
 
 class World:
@@ -108,6 +111,8 @@ class World:
         self.now = 0.0
         self.running = Running()
         self.fleet: Fleet = fleet(size.frontends, size.max_drained)
+        if size.gates is not None:
+            self.fleet = self.fleet.model_copy(update={"gates": EVERYWHERE})
         self.ledger = self.rules.ledger(lambda: self.now)
         self.artifacts = ManifestsAlone()
         self.broker = Broker()

@@ -11,6 +11,7 @@ from inventory.model import Fleet
 from orchestrator.domain.errors import LockstepError
 from orchestrator.domain.rotation import Drain
 from orchestrator.ports import Deployments
+from orchestrator.services.coordinator import Coordinator
 from orchestrator.services.leading import held, lead
 from orchestrator.services.rotation import in_force, let_back
 from workers.bootstrap import Workshop
@@ -24,7 +25,9 @@ WATCH_EVERY = timedelta(seconds=5)
 
 def coordinate(workshop: Workshop, number: int) -> None:
     """Bring a deployment as far as it can go now, unless somebody leads it already."""
-    lead(workshop.lockstep.ledger, workshop.lockstep.leases, number, partial(workshop.fleet, number))
+    lockstep = workshop.lockstep
+    coordinator = partial(Coordinator, gates=workshop.gatekeeper())
+    lead(lockstep.ledger, lockstep.leases, number, partial(workshop.fleet, number), coordinator)
 
 
 def drain(workshop: Workshop, number: int) -> None:

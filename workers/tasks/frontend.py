@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Step
+from orchestrator.domain.effects import Ask
 from orchestrator.ports import Deployments, work_on
 from orchestrator.services.coordinator import found
 from orchestrator.services.leading import held

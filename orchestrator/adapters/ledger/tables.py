@@ -288,7 +288,7 @@ triggers = Table(
     "triggers",
     metadata,
     Column("id", Number, primary_key=True),
-    Column("hook", String(63), nullable=False),
+    Column("hook", String(127), nullable=False),
     Column("name", String(255), nullable=False),
     Column("request", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Deployment, Outcome, Report, Step
+from orchestrator.domain.effects import Ask
 from orchestrator.ports import Deployments
 from tests.protocol.simulation.frontend import Answer, Conversation, SimulatedFrontend, refused, silence
 from tests.protocol.simulation.laws import judge, observe

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator.domain.activation import NOTHING, Activation, ActivationName
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Outcome, Report
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import Problem
 
 #: What a web server that serves another root answers with.

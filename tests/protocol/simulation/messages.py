@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator.domain.activation import Activation, ActivationName
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Step
+from orchestrator.domain.effects import Ask
 from tests.protocol.simulation.frontend import Answer, Conversation, SimulatedFrontend
 
 

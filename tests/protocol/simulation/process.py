@@ -7,19 +7,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from orchestrator.domain.coordination import (
-    Ask,
-    Coordination,
-    Decide,
-    Decided,
-    Effect,
-    Event,
-    Move,
-    Moved,
-    Prepare,
-    Rest,
-)
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import Deployment, Report, Step
+from orchestrator.domain.effects import Ask, CallOff, Decide, Decided, Effect, Event, Gate, Move, Moved, Prepare, Rest
 from orchestrator.ports import Deployments
 from tests.protocol.simulation.messages import EndOfFile, Message, Request, Word
 
@@ -70,8 +60,8 @@ class Process:
             case Rest(troubles):
                 ledger.note_troubles(self.number, troubles)
                 return self.hang_up()
-            case Ask():
-                raise AssertionError("asking is no write")
+            case Ask() | Gate() | CallOff():
+                raise AssertionError("asking is no write, and there are no gates here")
 
     def die(self) -> list[Message]:
         """Whatever it knew is lost. Its conversations end with it."""

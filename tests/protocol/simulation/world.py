@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
-from orchestrator.domain.coordination import Ask, Decide, Decided, Heard
 from orchestrator.domain.deployment import UNDECIDED, Decision, Deployment, Outcome, State, Step, Trouble
+from orchestrator.domain.effects import Ask, Decide, Decided, Heard
 from orchestrator.ports import Deployments
 from tests.protocol.simulation.frontend import Answer, SimulatedFrontend, refused, silence
 from tests.protocol.simulation.laws import ALL, judge, observe

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.domain.coordination import Coordination, Decided, Effect, Heard, Moved
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import UNDECIDED, Decision, Deployment, Outcome, Report, State, Step
+from orchestrator.domain.effects import Decided, Effect, Heard, Moved
 from tests.protocol.simulation.ledger import MemoryLedger
 from tests.protocol.simulation.plans import PLACEMENTS, plan
 

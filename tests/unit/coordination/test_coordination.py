@@ -5,21 +5,9 @@ from itertools import permutations, product
 
 import pytest
 
-from orchestrator.domain.coordination import (
-    ATTEMPTS,
-    Ask,
-    Coordination,
-    Decide,
-    Decided,
-    Effect,
-    Heard,
-    Move,
-    Moved,
-    Prepare,
-    Rest,
-    unknown,
-)
+from orchestrator.domain.coordination import ATTEMPTS, Coordination
 from orchestrator.domain.deployment import Decision, Outcome, State, Step
+from orchestrator.domain.effects import Ask, Decide, Decided, Effect, Heard, Move, Moved, Prepare, Rest, unknown
 from orchestrator.domain.errors import Problem
 from tests.unit.coordination.rows import aborted, asking, heard, report, row_in
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, Report, State, Step
+from orchestrator.domain.effects import Ask
 from orchestrator.services.coordinator import Coordinator, Inbox, max_drained
 from tests.protocol.simulation.ledger import MemoryLedger
 from tests.protocol.simulation.plans import FLEET, plan

@@ -7,19 +7,9 @@ from itertools import permutations, product
 
 import pytest
 
-from orchestrator.domain.coordination import (
-    Ask,
-    Coordination,
-    Decide,
-    Decided,
-    Drained,
-    Effect,
-    Move,
-    Moved,
-    Prepare,
-    Rest,
-)
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import UNDECIDED, Decision, Outcome, State, Step
+from orchestrator.domain.effects import Ask, Decide, Decided, Drained, Effect, Move, Moved, Prepare, Rest
 from tests.unit.coordination.rows import aborted, heard, row_in
 
 STEPS = {

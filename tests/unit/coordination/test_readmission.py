@@ -8,19 +8,9 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.coordination import (
-    Ask,
-    Coordination,
-    Decide,
-    Decided,
-    Drained,
-    Effect,
-    Move,
-    Moved,
-    Prepare,
-    Rest,
-)
+from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, State, Step
+from orchestrator.domain.effects import Ask, Decide, Decided, Drained, Effect, Move, Moved, Prepare, Rest
 from tests.unit.coordination.rows import heard, row_in
 
 

@@ -37,6 +37,9 @@ environments:
           sockets: [unix:///run/haproxy/admin.sock, "tcp://[fd00::5]:9999"]
           backend: web
           servers: {{fe1: srv1}}
+        gates:
+          before_stage: {{command: [/opt/check, --fast, ""], seconds: 5}}
+          on_abort: {{command: [/opt/tell]}}
         defaults: {{user: deploy, port: 2222, root: /srv/lockstep, identity: ~/.ssh/lockstep}}
         frontends:
           fe2: {{address: 10.0.0.12, host_key: {host_key(2)}, url: "http://10.0.0.12"}}

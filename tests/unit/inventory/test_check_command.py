@@ -83,9 +83,9 @@ def test_every_problem_as_json_is_one_document(file: Path) -> None:
     document = json.loads(out)
     assert (code, err, document["ok"]) == (2, "", False)
     assert [(p["field"].rpartition(".")[2], p["line"], p["found"]) for p in document["problems"]] == [
-        ("port", 21, "0"),
-        ("usr", 21, ""),
-        ("apps", 34, "'ToDoo'"),
+        ("port", 24, "0"),
+        ("usr", 24, ""),
+        ("apps", 37, "'ToDoo'"),
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from inventory import loader
-from inventory.model import Fleet, LoadBalancer, Policy, Unreachable
+from inventory.model import Fleet, Gate, Gates, LoadBalancer, Policy, Unreachable
 from inventory.problem import InventoryError
 from tests.unit.inventory.documents import VALID, changed, problems
 
@@ -52,6 +52,17 @@ def test_the_load_balancer_is_the_fleets_and_names_each_frontend_s_server(web: F
         servers={"fe1": "srv1"},
     )
     assert [web.load_balancer.server(frontend.name) for frontend in web.frontends] == ["fe2", "srv1"]
+
+
+def test_the_gates_are_the_fleets_and_each_may_be_left_out(web: Fleet) -> None:
+    assert web.gates == Gates(
+        before_stage=Gate(command=("/opt/check", "--fast", ""), seconds=5), on_abort=Gate(command=("/opt/tell",))
+    )
+    assert (web.gates.on_abort or Gate(command=("/x",), seconds=1)).seconds == 60
+    for empty in ("        gates:\n", "        gates: {on_abort: null}\n"):
+        start, end = VALID.index("        gates:"), VALID.index("        defaults:")
+        fleets = loader.parse(VALID[:start] + empty + VALID[end:], "inventory.yml").fleets
+        assert [fleet.gates for fleet in fleets] == [Gates()] * 3
 
 
 def test_a_snapshot_with_an_unusable_load_balancer_is_refused(web: Fleet) -> None:

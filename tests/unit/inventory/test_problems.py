@@ -8,8 +8,9 @@ NAME = "a name: letters, digits, '.', '_' and '-', at most 63"
 WEB = "environments.Production.fleets.web"
 HAPROXY_NAME = "a name in HAProxy: letters, digits, '_', '.', ':' and '-', at most 63"
 SOCKETS = "a list of admin sockets, such as [unix:///run/haproxy/admin.sock]: one of every HAProxy before the fleet"
+COMMAND = "a list: the absolute path of a program, then its arguments, such as [/usr/local/bin/check, --fast]"
 #: The valid document's load balancer.
-BALANCER = VALID[VALID.index("        load_balancer:") : VALID.index("        defaults:")]
+BALANCER = VALID[VALID.index("        load_balancer:") : VALID.index("        gates:")]
 
 # Each case: what to replace in the valid document, by what, where the problem points, its field, and its words.
 CASES = {
@@ -21,7 +22,7 @@ CASES = {
         "zzz",
         f"{WEB}.zzz",
         "is not a field",
-        "one of apps, frontends, policy, load_balancer, host, url, defaults",
+        "one of apps, frontends, policy, load_balancer, gates, host, url, defaults",
     ),
     "unknown app": ("[ToDo, Portal]", "[ToDo, Potral]", "Potral", f"{WEB}.apps", "names no app", "'Portal', perhaps"),
     "app twice": (
@@ -200,6 +201,62 @@ CASES = {
         f"{WEB}.policy.keep_hours",
         "is out of range",
         "at most 87,600",
+    ),
+    "a gate without a command": (
+        "{command: [/opt/tell]}",
+        "{seconds: 5}",
+        "on_abort",
+        f"{WEB}.gates.on_abort.command",
+        "is missing",
+        COMMAND,
+    ),
+    "a gate's command in one piece": (
+        "[/opt/tell]",
+        "/opt/tell --all",
+        "/opt/tell",
+        f"{WEB}.gates.on_abort.command",
+        "is not a list",
+        COMMAND,
+    ),
+    "a program that the path would have to be searched for": (
+        "[/opt/tell]",
+        "[tell]",
+        "[tell]",
+        f"{WEB}.gates.on_abort.command",
+        "does not fit",
+        "the absolute path of a program, then its arguments, at most 64 in all",
+    ),
+    "a gate that runs nothing": (
+        "[/opt/tell]",
+        "[]",
+        "[]",
+        f"{WEB}.gates.on_abort.command",
+        "does not fit",
+        "the absolute path of a program, then its arguments, at most 64 in all",
+    ),
+    "an argument that is no text": (
+        "[/opt/tell]",
+        "[/opt/tell, 5]",
+        "[/opt/tell, 5]",
+        f"{WEB}.gates.on_abort.command",
+        "is of the wrong kind",
+        "text; in quotes where it looks like something else",
+    ),
+    "a gate that may run for too long": (
+        "seconds: 5}",
+        "seconds: 3601}",
+        "3601",
+        f"{WEB}.gates.before_stage.seconds",
+        "is out of range",
+        "at most 3600",
+    ),
+    "no such gate": (
+        "on_abort:",
+        "on_aborted:",
+        "on_aborted",
+        f"{WEB}.gates.on_aborted",
+        "is not a field",
+        "'on_abort', perhaps",
     ),
     "another kind of load balancer": (
         "kind: haproxy",

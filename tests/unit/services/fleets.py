@@ -13,8 +13,8 @@ from orchestrator.adapters.artifacts import DirectoryArtifacts
 from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
-from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, State
+from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UnansweredError
 from orchestrator.domain.release import File, Hasher, Manifest
 from orchestrator.ports import ReleaseRecord

@@ -106,7 +106,7 @@ def _hooks() -> None:
     op.create_table(
         "triggers",
         sa.Column("id", Number, nullable=False),
-        sa.Column("hook", sa.String(63), nullable=False),
+        sa.Column("hook", sa.String(127), nullable=False),
         sa.Column("name", sa.String(255), nullable=False),
         sa.Column("request", sa.JSON(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
