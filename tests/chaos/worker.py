@@ -16,8 +16,8 @@ from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.deployment import Decision, State, Step, Trouble
-from orchestrator.domain.trail import ITSELF
 from orchestrator.domain.effects import Ask
+from orchestrator.domain.trail import ITSELF
 from orchestrator.ports import Clock
 from orchestrator.settings import Settings
 from tests.chaos.points import Point

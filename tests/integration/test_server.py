@@ -48,8 +48,8 @@ class Receiver:
                 self.send_response(204)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:
-                del format, args
+            def log_request(self, code: object = "-", size: object = "-") -> None:
+                del code, size
 
         server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = server.server_address[1]
@@ -108,9 +108,7 @@ class Server:
         signature = sign(key_of(SECRET), now, body, name)
         headers = {ID_HEADER: name, TIMESTAMP_HEADER: str(now), SIGNATURE_HEADER: signature}
         with httpx.Client(base_url=self.operator.api_url, trust_env=False, timeout=60) as client:
-            return client.post(
-                f"/hooks/{hook}", content=body, headers={**headers, "Content-Type": "application/json"}
-            )
+            return client.post(f"/hooks/{hook}", content=body, headers={**headers, "Content-Type": "application/json"})
 
 
 @pytest.fixture(scope="module")

@@ -86,11 +86,15 @@ class SteppedTrail:
     def add(self, action: Action) -> Entry:
         """Forgotten at once."""
         self._world.running.now.pause(f"keep {action.name}")
-        return following(None, action, EPOCH + timedelta(seconds=self._world.now))
+        return following(action, EPOCH + timedelta(seconds=self._world.now))
 
-    def entries(self, after: int = 0, limit: int = 500) -> Sequence[Entry]:
+    def entries(self, after: int = 0, limit: int = 500, *, fleet: str | None = None) -> Sequence[Entry]:
         """Nobody asks."""
-        raise AssertionError(f"nothing here reads the trail: {after} {limit}")
+        raise AssertionError(f"nothing here reads the trail: {after} {limit} {fleet}")
+
+    def newest(self, limit: int, *, fleet: str | None = None) -> Sequence[Entry]:
+        """Nobody asks."""
+        raise AssertionError(f"nothing here reads the trail: {limit} {fleet}")
 
     def last(self) -> Entry | None:
         """Nobody asks."""

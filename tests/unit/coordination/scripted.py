@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Trouble
-from orchestrator.domain.trail import ITSELF
 from orchestrator.domain.effects import Ask
+from orchestrator.domain.trail import ITSELF
 from tests.protocol.simulation.ledger import MemoryLedger
 from tests.unit.coordination.rows import report
 
