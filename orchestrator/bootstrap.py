@@ -13,6 +13,7 @@ from inventory.model import Inventory
 from orchestrator.adapters.artifacts import DirectoryArtifacts
 from orchestrator.adapters.inventory import load_hooks, load_inventory
 from orchestrator.adapters.ledger.builds import SqlBuilds
+from orchestrator.adapters.ledger.deliveries import SqlDeliveries
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.adapters.ledger.tokens import SqlTokens
@@ -20,9 +21,10 @@ from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.adapters.ledger.triggers import SqlTriggers
 from orchestrator.adapters.results import FolderResults
 from orchestrator.domain.errors import UsageError
-from orchestrator.ports import Clock
+from orchestrator.ports import Clock, Receiver
 from orchestrator.services.access import Access
 from orchestrator.services.deployments import Deploying
+from orchestrator.services.outbox import Outbox
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,6 +83,30 @@ class Lockstep:
     def hooks(self) -> Hooks:
         """The hooks, read anew; none where there is no such file. `UsageError` if it is wrong."""
         return load_hooks(self.settings.hooks)
+
+    @cached_property
+    def deliveries(self) -> SqlDeliveries:
+        """What receivers of events are to be told, in the same database."""
+        return SqlDeliveries(self._engine, self.clock)
+
+    @property
+    def outbox(self) -> Outbox:
+        """Telling them."""
+        return Outbox(self.deliveries, self.trail, self.clock)
+
+    def receivers(self) -> dict[str, Receiver]:
+        """The webhooks and notices of the hooks, by their names in the outbox. Read anew; `UsageError` as `hooks`."""
+        hooks = self.hooks()
+        found: list[Receiver] = []
+        if hooks.webhooks:
+            from orchestrator.adapters.webhook import WebhookReceiver  # noqa: PLC0415
+
+            found += (WebhookReceiver(hook, self.clock) for hook in hooks.webhooks)
+        if hooks.notices:
+            from orchestrator.adapters.notify import NoticeReceiver  # noqa: PLC0415
+
+            found += (NoticeReceiver(notice) for notice in hooks.notices)
+        return {receiver.name: receiver for receiver in found}
 
     @property
     def deploying(self) -> Deploying:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO, Protocol
 
 from orchestrator.domain.access import Grant
 from orchestrator.domain.build import Build
+from orchestrator.domain.delivery import Answer, Delivery
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
 from orchestrator.domain.effects import Ask, GateName
 from orchestrator.domain.errors import Problem
@@ -248,6 +249,88 @@ class Trail(Protocol):
     def last(self) -> Entry | None:
         """The newest entry."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a receiver's deliveries are made out: up to `position` of a trail that ends at `last`.
+
+    `due_at` is when to try the first of those that wait; None where none does.
+    """
+
+    receiver: str
+    position: int
+    last: int
+    due_at: datetime | None
+
+
+class Deliveries(Protocol):
+    """The ledger's outbox (docs/notices.md): what receivers are to be told, and how that went."""
+
+    def positions(self) -> Mapping[str, Position]:
+        """Every receiver that was ever begun, by its name. One query."""
+        ...
+
+    def begin(self, receiver: str) -> None:
+        """Tell a receiver what happens from now on. No change where it has begun."""
+        ...
+
+    def make_out(self, receiver: str, position: int, until: int, entries: Sequence[int], patience: timedelta) -> bool:
+        """Make out deliveries of `entries` and move the receiver from `position` to `until`, both or neither.
+
+        False where somebody else has moved it: nothing was written.
+        """
+        ...
+
+    def first(self, receiver: str) -> Delivery | None:
+        """The first of those that wait, due or not; later ones wait for it."""
+        ...
+
+    def claim(self, delivery: Delivery, until: datetime) -> Delivery | None:
+        """Begin an attempt, which is nobody else's before `until`; None where somebody else was first."""
+        ...
+
+    def settle(self, claimed: Delivery, after: Delivery) -> bool:
+        """Record what came of an attempt; False where the claim is another's by now, and nothing was written."""
+        ...
+
+    def delivery(self, number: int) -> Delivery | None:
+        """One delivery, or None."""
+        ...
+
+    def deliveries(self, receiver: str | None = None, *, failed: bool = False, limit: int = 50) -> list[Delivery]:
+        """Deliveries, newest first; `failed`: those alone that were given up."""
+        ...
+
+    def repeat(self, chosen: Mapping[int, timedelta], actor: str) -> None:
+        """Make deliveries due now, each for so long, and say so in the trail."""
+        ...
+
+
+class Receiver(Protocol):
+    """Somebody who is told of events. Safe to use from several threads."""
+
+    @property
+    def name(self) -> str:
+        """``webhook/NAME`` or ``notice/NAME``."""
+        ...
+
+    @property
+    def patience(self) -> timedelta:
+        """How long an event is tried."""
+        ...
+
+    def wants(self, entry: Entry) -> bool:
+        """Whether it is to be told of this event."""
+        ...
+
+    def send(self, delivery: str, entry: Entry) -> Answer:
+        """Tell it, within `SEND_SECONDS`; `delivery` is the same at each attempt. `LockstepError` where it can't be."""
+        ...
+
+
+#: How long telling a receiver may take, in seconds.
+SEND_SECONDS = 10.0
 
 
 class Triggers(Protocol):

@@ -30,6 +30,7 @@ from orchestrator.logs import configure
 from orchestrator.settings import Settings
 from workers.bootstrap import Workshop
 from workers.lookout import Watchman
+from workers.postman import Postman
 from workers.tasks import deployment, frontend, looking
 from workers.tasks.deployment import WATCH_EVERY
 
@@ -73,9 +74,9 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
     def look(*words: object) -> None:
         looking.look(workshop, words)
 
-    watchman = Watchman(workshop)
-    worker_ready.connect(lambda **_: watchman.start(), weak=False)
-    worker_shutdown.connect(lambda **_: watchman.stop(), weak=False)
+    for each in (Watchman(workshop), Postman(lockstep)):
+        worker_ready.connect(lambda *, each=each, **_: each.start(), weak=False)
+        worker_shutdown.connect(lambda *, each=each, **_: each.stop(), weak=False)
     app.conf.beat_schedule = {"watch": {"task": WATCH, "schedule": WATCH_EVERY}}
     return app
 

@@ -12,6 +12,7 @@ from orchestrator.cli import (
     deployments,
     frontend,
     history,
+    hooks,
     inventory,
     lab,
     observe,
@@ -48,6 +49,7 @@ app.add_typer(release.app, name="release", help="Build releases and look at them
 app.add_typer(builds.app, name="builds", help="Installed apps in the field.")
 app.add_typer(inventory.app, name="inventory", help="Environments, fleets, frontends and apps.")
 app.add_typer(frontend.app, name="frontend", help="What a frontend needs.")
+app.add_typer(hooks.app, name="hooks", help="Who is told of events, and what became of it.")
 app.command("observe")(observe.observe)
 app.add_typer(ota.app, name="ota", help="Over-the-air updates in the field.")
 app.add_typer(token.app, name="token", help="API tokens: issue, list, revoke.")

@@ -302,7 +302,7 @@ triggers = Table(
 receivers = Table(
     "receivers",
     metadata,
-    Column("name", String(63), primary_key=True),
+    Column("name", String(80), primary_key=True),
     Column("position", Number, nullable=False),
 )
 
@@ -311,9 +311,10 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Number, primary_key=True),
-    Column("receiver", String(63), nullable=False),
+    Column("receiver", String(80), nullable=False),
     Column("entry", Number, ForeignKey("trail.id"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("gives_up_at", UtcDateTime, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", UtcDateTime),
     Column("delivered_at", UtcDateTime),
@@ -322,10 +323,11 @@ deliveries = Table(
     UniqueConstraint("receiver", "entry"),
 )
 
-#: The deliveries that are still to be made, by the time at which to try.
+#: The deliveries that are still to be made, in the order in which each receiver gets them.
 due_deliveries = Index(
     "ix_deliveries_due",
-    deliveries.c.due_at,
+    deliveries.c.receiver,
+    deliveries.c.entry,
     sqlite_where=text("due_at IS NOT NULL"),
     postgresql_where=text("due_at IS NOT NULL"),
 )

@@ -119,16 +119,17 @@ def _hooks() -> None:
     )
     op.create_table(
         "receivers",
-        sa.Column("name", sa.String(63), nullable=False),
+        sa.Column("name", sa.String(80), nullable=False),
         sa.Column("position", Number, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_receivers")),
     )
     op.create_table(
         "deliveries",
         sa.Column("id", Number, nullable=False),
-        sa.Column("receiver", sa.String(63), nullable=False),
+        sa.Column("receiver", sa.String(80), nullable=False),
         sa.Column("entry", Number, nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("gives_up_at", UtcDateTime(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", UtcDateTime()),
         sa.Column("delivered_at", UtcDateTime()),
@@ -141,7 +142,7 @@ def _hooks() -> None:
     op.create_index(
         "ix_deliveries_due",
         "deliveries",
-        ["due_at"],
+        ["receiver", "entry"],
         sqlite_where=sa.text("due_at IS NOT NULL"),
         postgresql_where=sa.text("due_at IS NOT NULL"),
     )
