@@ -27,6 +27,7 @@ environments:
     fleets:
       w:
         apps: [A]
+        gates: {{on_abort: {{command: [/t, -x], seconds: 5}}}}
         defaults: {{user: d, root: /srv/l}}
         frontends:
           f: {{address: 10.0.0.1, host_key: {host_key(1)}, url: "http://10.0.0.1"}}
@@ -140,10 +141,14 @@ class Inventories(Target[bytes]):
 def document(inventory: Inventory) -> dict[str, Any]:
     """The inventory as its file would say it."""
     apps: dict[str, Any] = {}
-    environments: dict[str, Any] = {}
+    # In the order of the file, and with what is said of each as a whole.
+    environments: dict[str, Any] = {
+        each.name: {"fleets": {}, "distribution": {}, **each.model_dump(mode="json", exclude={"name", "order"})}
+        for each in inventory.environments
+    }
     for fleet in inventory.fleets:
-        value = fleet.model_dump(mode="json", exclude={"environment", "name"}, exclude_none=True)
-        here = environments.setdefault(fleet.environment, {"fleets": {}, "distribution": {}})
+        value = fleet.model_dump(mode="json", exclude={"environment", "name", "four_eyes"}, exclude_none=True)
+        here = environments[fleet.environment]
         here["distribution"].update({app["name"]: app.pop("distribution") for app in value["apps"]})
         apps.update({app.pop("name"): app for app in value["apps"]})
         value["apps"] = [app.name for app in fleet.apps]
@@ -157,6 +162,9 @@ def _check_fleet(fleet: Fleet) -> None:
         assert ".." not in app.mount.split("/")
     for value in fleet.policy.model_dump().values():
         assert not isinstance(value, float) or math.isfinite(value)
+    for _, gate in fleet.gates:
+        assert gate is None or (gate.command[0].startswith("/") and not any("\0" in word for word in gate.command))
+        assert gate is None or 0 < gate.seconds <= 3600
     for frontend in fleet.frontends:
         assert frontend.root.startswith("/")
         assert not {"", ".", ".."} & set(frontend.root.split("/")[1:])
