@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.api import health, problems
 from orchestrator.api.asking import Gatekeeper
+from orchestrator.api.lifetime.application import PREFIX, make_lifetime
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
 from orchestrator.logs import configure
@@ -30,6 +31,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     app.state.lockstep = lockstep
     app.state.gatekeeper = Gatekeeper(lockstep)
     app.include_router(health.router)
+    app.mount(PREFIX, make_lifetime(lockstep, app.state.gatekeeper))
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.http_error)
