@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 
 from orchestrator.api.asking import Parts, Who
 from orchestrator.api.problems import TooLargeError
-from orchestrator.domain.errors import UsageError
+from orchestrator.domain.errors import LockstepError, UsageError
 from orchestrator.services.lifetime.execution import Executing, Following
 from orchestrator.services.lifetime.infrastructure import Infrastructure
 from orchestrator.services.lifetime.planning import Planning
@@ -18,9 +20,19 @@ from orchestrator.services.lifetime.planning import Planning
 MOST_BYTES = 1_048_576
 
 
+@contextmanager
+def _not_theirs() -> Iterator[None]:
+    """What is wrong with Lockstep's own files or settings is no fault of a request."""
+    try:
+        yield
+    except UsageError as error:
+        raise LockstepError(**error.problem.as_dict()) from error
+
+
 def infrastructure_of(lockstep: Parts, who: Who) -> Infrastructure:
     """What there is, for who asks."""
-    return Infrastructure(lockstep.inventory(), lockstep.ledger, who)
+    with _not_theirs():
+        return Infrastructure(lockstep.inventory(), lockstep.ledger, who)
 
 
 There = Annotated[Infrastructure, Depends(infrastructure_of)]
@@ -44,7 +56,8 @@ Standings = Annotated[Following, Depends(following_of)]
 
 def executing_of(lockstep: Parts, standings: Standings) -> Executing:
     """Plans that run."""
-    return Executing(standings, lockstep.deploying)
+    with _not_theirs():
+        return Executing(standings, lockstep.deploying)
 
 
 Running = Annotated[Executing, Depends(executing_of)]

@@ -86,7 +86,7 @@ class Planning:
         It is stale `seconds` after it was saved, or as soon as its fleet has moved on or has another plan.
         """
         here = self.infrastructure
-        environments = [here.environment(target)] if target else here.environments
+        environments = [_known(here.environment, target)] if target else here.environments
         targets = [environment.name for environment in environments]
         planned: set[str] = set()
         shown = []
