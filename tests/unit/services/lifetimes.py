@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from inventory.model import Environment, EnvironmentType, Fleet, Inventory
+from orchestrator.adapters.artifacts import DirectoryArtifacts
+from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.engine import open_engine
 from orchestrator.adapters.ledger.lifetime_plans import SqlLifetimePlans
+from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.domain.access import Grant, Principal, Role
 from orchestrator.domain.deployment import Outcome, Report, Step
@@ -17,7 +24,7 @@ from orchestrator.services.deployments import Schedule
 from orchestrator.services.lifetime.execution import Executing, Following
 from orchestrator.services.lifetime.infrastructure import Infrastructure
 from orchestrator.services.lifetime.planning import Planning, Request, Wanted
-from tests.unit.services.fleets import World, fleet
+from tests.unit.services.fleets import Clock, Messages, World, fleet
 
 CI = Principal("ci#0123456789ab", (Grant(Role.DEPLOYER),))
 VERSIONS = ("1.0.0", "2.0.0")
@@ -40,11 +47,12 @@ class LifetimeWorld:
 
     @classmethod
     def at(cls, directory: Path) -> LifetimeWorld:
-        world = World.at(directory)
-        for app in ("ToDo", "Portal", "Shop"):
-            for version in VERSIONS:
-                world.release(app, version)
+        # A copy of one that is made once: most of the time goes into the migrations.
+        shutil.copytree(_template(), directory, dirs_exist_ok=True)
         engine = open_engine(f"sqlite:///{directory / 'ledger.sqlite'}")
+        clock = Clock()
+        artifacts = DirectoryArtifacts(directory / "artifacts")
+        world = World(SqlLedger(engine, clock), artifacts, Messages(), clock, SqlBuilds(engine, clock))
         environments = (
             Environment(name="Development", order=0, type=EnvironmentType.DEVELOPMENT),
             Environment(name="Production", order=1),
@@ -82,6 +90,18 @@ class LifetimeWorld:
         """What the trail says of plans."""
         entries = [entry.action for entry in self.trail.all() if entry.action.name.startswith("plan.")]
         return [(action.name, action.actor) for action in entries]
+
+
+@cache
+def _template() -> Path:
+    """A world of releases, and nothing else."""
+    made = tempfile.mkdtemp(prefix="lockstep-lifetime-")
+    atexit.register(shutil.rmtree, made)
+    world = World.at(Path(made))
+    for app in ("ToDo", "Portal", "Shop"):
+        for version in VERSIONS:
+            world.release(app, version)
+    return Path(made)
 
 
 def request(target: str, source: str, zone: str = "", notes: str = "", **apps: str) -> Request:
