@@ -168,6 +168,14 @@ def test_the_scripts_that_tag_find_nothing_to_do_or_what_is_tagged(operator: Ope
     assert "a release has its version since it was built" in refused.messages
 
 
+def test_a_script_for_what_lockstep_has_not_says_why_it_fails(ci: Pipeline) -> None:
+    package = ci.directory / "app.oap"
+    package.write_bytes(b"a package")
+    said = ci.runs("deploy_package_to_target_env", "-d", "Production", "-p", str(package))
+    assert said.code != 0, said.output
+    assert "not supported: Lockstep keeps releases as trees of files" in said.messages
+
+
 def test_a_failed_verification_names_the_frontend(operator: Operator, ci: Pipeline) -> None:
     develops(operator, "1.2.0")
     lab, before = operator.lab, serves(operator, "Production")

@@ -129,7 +129,7 @@ class Executing:
         `ImpossibleError` where there is nothing to continue; `ConflictError` while it is not held.
         """
         plan = self.following.settled(self.following.planning.plan(key))
-        may_continue(self._here, plan)
+        require(self._here.who, Permission.CONTINUE, plan.target)
         self.deploying.proceed(self._open(plan, "continued").id, self._actor)
 
     def abort(self, key: str) -> None:
@@ -184,8 +184,3 @@ class Executing:
             "starting the plan took too long: its deployment was aborted, nothing was changed",
             remedy="make a new plan and start it",
         )
-
-
-def may_continue(here: Infrastructure, plan: DeploymentPlan) -> None:
-    """`ForbiddenError` where whoever asks may not continue what a plan became."""
-    require(here.who, Permission.CONTINUE, plan.target)

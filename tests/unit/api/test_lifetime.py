@@ -13,10 +13,20 @@ import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
 from orchestrator.api.app import make_app
+from orchestrator.api.lifetime.application import status_of
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.access import Grant, Role
+from orchestrator.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    LockstepError,
+    ReleaseError,
+    UnansweredError,
+    UnauthenticatedError,
+    UsageError,
+)
 from orchestrator.domain.lifetime import keys
-from orchestrator.domain.lifetime.plan import Status
+from orchestrator.domain.lifetime.plan import Status, UnknownKeyError
 from orchestrator.services.deployments import Schedule
 from orchestrator.settings import Settings
 from tests.unit.services.fleets import HOST_KEY, Clock, Messages, World
@@ -335,6 +345,33 @@ def test_no_deployments_are_no_content(server: Server) -> None:
     never = {"MinDate": "2020-01-01", "MaxDate": "2020-01-02T00:00:00Z"}
     assert (answer := server.asks("GET", "/deployments", params=never)).status_code == 204
     assert answer.content == b""
+
+
+def test_a_day_is_in_the_list_to_its_end(server: Server) -> None:
+    key = server.saves(Shop="1.0.0")
+    made = server.asks("GET", f"/deployments/{key}").json()["Deployment"]["CreatedOn"]
+    today = made[:10]
+    exact = {"MinDate": f"{today}T00:00:00", "MaxDate": f"{today}T23:59:59.999999Z"}
+    for params in ({"MinDate": today, "MaxDate": today}, exact):
+        found = server.asks("GET", "/deployments", params=params).json()
+        assert key in [each["Key"] for each in found]
+    before = {"MinDate": "2020-01-01", "MaxDate": f"{today}T00:00:00Z"}
+    assert key not in server.asks("GET", "/deployments", params=before).text
+    assert server.asks("DELETE", f"/deployments/{key}").status_code == 204
+
+
+def test_statuses_are_those_that_clients_know() -> None:
+    for error, status in (
+        (UnansweredError("x"), 500),
+        (LockstepError("x"), 500),
+        (ConflictError("x"), 400),
+        (UsageError("x"), 400),
+        (ReleaseError("x"), 400),
+        (ForbiddenError("x"), 403),
+        (UnauthenticatedError("x"), 401),
+        (UnknownKeyError("x"), 404),
+    ):
+        assert status_of(error) == status
 
 
 def test_roles_decide_environment_by_environment(server: Server) -> None:

@@ -327,6 +327,14 @@ def test_another_deployment_is_not_taken_for_the_plans(lifetime: LifetimeWorld) 
         assert status(lifetime, plan) is Status.FINISHED_WITH_ERRORS
 
 
+def test_what_the_same_token_deployed_before_is_not_taken_for_the_plans(lifetime: LifetimeWorld) -> None:
+    lifetime.world.commit(lifetime.world.deploying.deploy(PRODUCTION, {"ToDo": "1.0.0"}, Schedule(), CI.name))
+    lifetime.world.clock.pass_hours(1)
+    plan = begin(lifetime)
+    lifetime.world.clock.pass_hours(1)
+    assert status(lifetime, plan) is Status.FINISHED_WITH_ERRORS
+
+
 def test_an_earlier_deployment_or_another_plans_is_not_taken_for_the_plans(lifetime: LifetimeWorld) -> None:
     first = lifetime.saved(ToDo="1.0.0")
     lifetime.executing().start(first.key)
