@@ -84,12 +84,17 @@ Body = Annotated[dict[str, Any], Depends(body_of)]
 
 
 def text(document: dict[str, Any], name: str) -> str:
-    """A member of a body that is a text; "" where it is null or not there. `UsageError` for anything else."""
+    """A member of a body that is a text; "" where it is null or not there. `UsageError` for anything else.
+
+    JSON can escape what no database keeps: halves of characters, and the zero.
+    """
     value = document.get(name)
     if value is None:
         return ""
     if not isinstance(value, str):
         raise UsageError(f"{name} is not a text", expected="a text", found=type(value).__name__)
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise UsageError(f"{name} holds what is no character", expected="a text in Unicode")
     return value
 
 

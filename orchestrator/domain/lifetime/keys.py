@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID, uuid5
 
 #: The namespace of all of them. Another one would change every key that a pipeline has kept.
 NAMESPACE = UUID("8a3c4a52-6f0e-5d0b-9f57-2f1d3c7e41b6")
+
+KEY = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def environment_key(name: str) -> str:
@@ -38,9 +41,15 @@ def technology_key() -> str:
     return _key("technology", "Lockstep")
 
 
+def normal(given: str) -> str | None:
+    """A key as Lockstep writes it; None for what is none."""
+    found = given.strip().lower()
+    return found if KEY.fullmatch(found) else None
+
+
 def same(key: str, given: str) -> bool:
     """Whether somebody gave this key: UUIDs are the same in small and in capital letters."""
-    return key == given.strip().lower()
+    return key == normal(given)
 
 
 def _key(*parts: str) -> str:

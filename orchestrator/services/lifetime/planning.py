@@ -73,7 +73,8 @@ class Planning:
 
     def plan(self, key: str) -> DeploymentPlan:
         """One plan. `UnknownKeyError`, or `ForbiddenError` where its environment may not be read."""
-        found = self.plans.plan(key.lower())
+        normal = keys.normal(key)
+        found = None if normal is None else self.plans.plan(normal)
         if found is None:
             raise UnknownKeyError("there is no deployment of that key", found=key[:80])
         require(self.infrastructure.who, Permission.READ, found.target)

@@ -44,9 +44,9 @@ environments:
 class Server:
     """The whole application over a ledger, a store and an inventory of its own; nobody carries out what it asks."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: str) -> None:
         (directory / "inventory.yml").write_text(INVENTORY)
-        names = {"HOME": directory, "INVENTORY": directory / "inventory.yml"}
+        names = {"HOME": directory, "INVENTORY": directory / "inventory.yml", **settings}
         self.lockstep = Lockstep(Settings.read({f"LOCKSTEP_{name}": str(value) for name, value in names.items()}))
         self.messages = Messages()
         vars(self.lockstep)["dispatch"] = self.messages

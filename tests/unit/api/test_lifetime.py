@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.lifetime import keys
 from orchestrator.domain.lifetime.plan import Status, UnknownKeyError
+from orchestrator.settings import Settings
 from tests.unit.api.lifetime_server import BASE, Server, plan
 
 NOTHING = "00000000-0000-0000-0000-000000000000"
@@ -58,6 +60,8 @@ READS = {
     f"/deployments/{NOTHING}": 404,
     f"/deployments/{NOTHING}/status": 404,
     "/gone": 404,
+    "/deployments/%00": 404,
+    "/deployments/%ff/status": 404,
     "/applications/a/b/c/d": 404,
     f"/applications/{APP}/versions/{VERSION}/content": 501,
     f"/environments/{ENVIRONMENT}/applications/{APP}/content": 501,
@@ -122,8 +126,12 @@ def test_a_body_whose_members_are_something_else(server: Server) -> None:
         ("TargetEnvironmentKey", 1),
         ("SourceEnvironmentKey", []),
         ("Notes", 5),
+        ("Notes", "\0"),
+        ("Notes", "\ud800"),
+        ("TargetEnvironmentKey", "\udfff"),
     ):
-        assert_error(server.asks("POST", "/deployments", json={**good, name: value}), 400)
+        content = json.dumps({**good, name: value})
+        assert_error(server.asks("POST", "/deployments", content=content), 400)
     assert_error(server.asks("POST", "/deployments", json={**good, "TargetEnvironmentKey": NOTHING}), 404)
 
 
@@ -270,6 +278,16 @@ def test_no_deployments_are_no_content(server: Server) -> None:
     never = {"MinDate": "2020-01-01", "MaxDate": "2020-01-02T00:00:00Z"}
     assert (answer := server.asks("GET", "/deployments", params=never)).status_code == 204
     assert answer.content == b""
+
+
+def test_how_long_a_saved_plan_is_listed_is_a_setting(tmp_path: Path) -> None:
+    server = Server(tmp_path, LIFETIME_LISTED_SECONDS="0")
+    key = server.saves(Shop="1.0.0")
+    assert server.asks("GET", "/deployments").status_code == 204
+    assert server.asks("GET", f"/deployments/{key.upper()}/status/").json()["DeploymentStatus"] == "saved"
+    for wrong in ("-1", "soon", "1e9", "nan"):
+        with pytest.raises(UsageError, match="not a time in seconds"):
+            Settings.read({"LOCKSTEP_LIFETIME_LISTED_SECONDS": wrong})
 
 
 def test_a_day_is_in_the_list_to_its_end(server: Server) -> None:

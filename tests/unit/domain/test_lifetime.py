@@ -117,6 +117,7 @@ def test_keys_never_change() -> None:
     names = {keys.version_key("a", "b1"), keys.version_key("ab", "1"), keys.zone_key("a"), keys.environment_key("a")}
     assert len(names) == 4
     assert keys.same(keys.zone_key("a"), f" {keys.zone_key('a').upper()} ")
+    assert keys.normal("00000000-0000-0000-0000-00000000000") is None
 
 
 def test_times_are_in_utc_and_a_time_that_there_is_not_is_lifetimes() -> None:
