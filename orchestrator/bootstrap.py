@@ -15,6 +15,7 @@ from orchestrator.adapters.inventory import load_hooks, load_inventory
 from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.deliveries import SqlDeliveries
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
+from orchestrator.adapters.ledger.lifetime_plans import SqlLifetimePlans
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.adapters.ledger.tokens import SqlTokens
 from orchestrator.adapters.ledger.trail import SqlTrail
@@ -65,6 +66,11 @@ class Lockstep:
     def tokens(self) -> SqlTokens:
         """The API's tokens, in the same database."""
         return SqlTokens(self._engine, self.clock)
+
+    @cached_property
+    def lifetime_plans(self) -> SqlLifetimePlans:
+        """The plans of LifeTime's API, in the same database."""
+        return SqlLifetimePlans(self._engine, self.clock)
 
     @cached_property
     def trail(self) -> SqlTrail:

@@ -14,6 +14,7 @@ from orchestrator.domain.delivery import Answer, Delivery
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
 from orchestrator.domain.effects import Ask, GateName
 from orchestrator.domain.errors import Problem
+from orchestrator.domain.lifetime.plan import DeploymentPlan
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
 from orchestrator.domain.trail import ITSELF, Action, Entry
@@ -374,6 +375,49 @@ class Results(Protocol):
 
     def put(self, folder: str, name: str, content: str) -> bool:
         """Have a file appear, whole; False where it is there already. `LockstepError` where it can't."""
+
+
+class LifetimePlans(Protocol):
+    """The ledger's deployment plans of LifeTime's API. A bool says whether this call did it."""
+
+    def add_plan(self, plan: DeploymentPlan) -> None:
+        """Record a new plan."""
+        ...
+
+    def plan(self, key: str) -> DeploymentPlan | None:
+        """One plan, or None."""
+        ...
+
+    def plans(self, since: datetime, until: datetime | None, targets: Sequence[str]) -> list[DeploymentPlan]:
+        """The plans for these environments that were created in that time, `until` excluded, newest first."""
+        ...
+
+    def change_plan(self, plan: DeploymentPlan) -> bool:
+        """Put another content in the place of a saved one's."""
+        ...
+
+    def delete_plan(self, plan: DeploymentPlan, actor: str) -> bool:
+        """Remove a saved plan."""
+        ...
+
+    def start_plan(self, plan: DeploymentPlan, actor: str) -> DeploymentPlan | None:
+        """Say that a saved plan is started now; None where it is not saved."""
+        ...
+
+    def unstart_plan(self, plan: DeploymentPlan, problem: Mapping[str, str]) -> bool:
+        """Say that it could not be started and is saved as before."""
+        ...
+
+    def bind_plan(self, plan: DeploymentPlan, deployment: int) -> bool:
+        """Say which deployment it became; a deployment is one plan's."""
+        ...
+
+    def fail_plan(self, plan: DeploymentPlan, problem: Mapping[str, str]) -> bool:
+        """Say that it was started and no deployment came of it."""
+        ...
+
+    def note_abort(self, plan: DeploymentPlan, actor: str) -> bool:
+        """Keep who aborted it first, and when."""
         ...
 
 

@@ -14,6 +14,9 @@ from orchestrator.domain.errors import UsageError
 #: what it leads, so slow machines may want more.
 LEASE_SECONDS = 1.2
 LONGEST_LEASE = 600.0
+#: How long LifeTime's API lists a plan that nobody starts, in seconds: pipelines wait for what it lists.
+LISTED_SECONDS = 60.0
+LONGEST_LISTED = 604_800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Settings:
     hooks: Path
     log_format: str
     lease_seconds: float
+    lifetime_listed_seconds: float = LISTED_SECONDS
 
     @property
     def broker_note(self) -> Path:
@@ -41,7 +45,10 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY, _HOOKS, _LOG_FORMAT, _LEASE_SECONDS."""
+        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY, _HOOKS, _LOG_FORMAT, _LEASE_SECONDS.
+
+        And LOCKSTEP_LIFETIME_LISTED_SECONDS.
+        """
         home = Path(environ.get("LOCKSTEP_HOME") or Path.home() / ".lockstep").expanduser().absolute()
         inventory = environ.get("LOCKSTEP_INVENTORY") or (
             "inventory.yml" if Path("inventory.yml").exists() else home / "inventory.yml"
@@ -55,6 +62,7 @@ class Settings:
             hooks=Path(environ.get("LOCKSTEP_HOOKS") or home / "hooks.yml").expanduser(),
             log_format=environ.get("LOCKSTEP_LOG_FORMAT") or "auto",
             lease_seconds=_seconds(environ.get("LOCKSTEP_LEASE_SECONDS")),
+            lifetime_listed_seconds=_listed_seconds(environ.get("LOCKSTEP_LIFETIME_LISTED_SECONDS")),
         )
 
 
@@ -70,6 +78,23 @@ def _seconds(text: str | None) -> float:
             "not a time that a lease can last",
             where="LOCKSTEP_LEASE_SECONDS",
             expected=f"{LEASE_SECONDS:g} to {LONGEST_LEASE:g}",
+            found=text[:40],
+        )
+    return seconds
+
+
+def _listed_seconds(text: str | None) -> float:
+    if not text:
+        return LISTED_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_LISTED:
+        raise UsageError(
+            "not a time in seconds",
+            where="LOCKSTEP_LIFETIME_LISTED_SECONDS",
+            expected=f"0 to {LONGEST_LISTED:g}",
             found=text[:40],
         )
     return seconds

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.api import health, hooks, problems, zones
 from orchestrator.api.asking import Gatekeeper
+from orchestrator.api.lifetime.application import PREFIX, make_lifetime
 from orchestrator.api.v1 import deliveries
 from orchestrator.api.watch import Watch, watching
 from orchestrator.bootstrap import Lockstep
@@ -37,6 +38,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     app.include_router(hooks.router)
     app.include_router(zones.router)
     app.include_router(deliveries.router)
+    app.mount(PREFIX, make_lifetime(lockstep, app.state.gatekeeper))
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.http_error)
