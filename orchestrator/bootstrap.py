@@ -15,12 +15,15 @@ from orchestrator.adapters.inventory import load_hooks, load_inventory
 from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.adapters.ledger.requests import SqlRequests
 from orchestrator.adapters.ledger.tokens import SqlTokens
 from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Clock
 from orchestrator.services.access import Access
 from orchestrator.services.deployments import Deploying
+from orchestrator.services.releases import Releasing
+from orchestrator.services.updates import Updating
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,6 +64,11 @@ class Lockstep:
         return SqlTokens(self._engine, self.clock)
 
     @cached_property
+    def requests(self) -> SqlRequests:
+        """The requests that have a name, in the same database."""
+        return SqlRequests(self._engine, self.clock)
+
+    @cached_property
     def trail(self) -> SqlTrail:
         """What changed anything, in the same database."""
         return SqlTrail(self._engine, self.clock)
@@ -77,6 +85,16 @@ class Lockstep:
     def deploying(self) -> Deploying:
         """The use cases of deployments; `UsageError` where no broker is configured."""
         return Deploying(self.ledger, self.artifacts, self.dispatch, self.clock, self.builds)
+
+    @property
+    def releasing(self) -> Releasing:
+        """The use cases of releases."""
+        return Releasing(self.ledger, self.artifacts, self.clock)
+
+    @property
+    def updating(self) -> Updating:
+        """Builds in the field, and what plans mean for clients."""
+        return Updating(self.ledger, self.artifacts, self.builds, self.clock)
 
     @property
     def access(self) -> Access:

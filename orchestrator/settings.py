@@ -14,6 +14,8 @@ from orchestrator.domain.errors import UsageError
 #: what it leads, so slow machines may want more.
 LEASE_SECONDS = 1.2
 LONGEST_LEASE = 600.0
+#: How large an archive may be that is uploaded, in bytes.
+UPLOAD_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Settings:
     hooks: Path
     log_format: str
     lease_seconds: float
+    upload_bytes: int = UPLOAD_BYTES
 
     @property
     def broker_note(self) -> Path:
@@ -36,7 +39,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY, _HOOKS, _LOG_FORMAT, _LEASE_SECONDS."""
+        """From LOCKSTEP_HOME and its like: README.md has them all."""
         home = Path(environ.get("LOCKSTEP_HOME") or Path.home() / ".lockstep").expanduser().absolute()
         inventory = environ.get("LOCKSTEP_INVENTORY") or (
             "inventory.yml" if Path("inventory.yml").exists() else home / "inventory.yml"
@@ -50,6 +53,7 @@ class Settings:
             hooks=Path(environ.get("LOCKSTEP_HOOKS") or home / "hooks.yml").expanduser(),
             log_format=environ.get("LOCKSTEP_LOG_FORMAT") or "auto",
             lease_seconds=_seconds(environ.get("LOCKSTEP_LEASE_SECONDS")),
+            upload_bytes=_bytes(environ.get("LOCKSTEP_UPLOAD_BYTES")),
         )
 
 
@@ -68,6 +72,16 @@ def _seconds(text: str | None) -> float:
             found=text[:40],
         )
     return seconds
+
+
+def _bytes(text: str | None) -> int:
+    if not text:
+        return UPLOAD_BYTES
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**63):
+        raise UsageError(
+            "not a size for uploads", where="LOCKSTEP_UPLOAD_BYTES", expected="a number of bytes", found=text[:40]
+        )
+    return int(text)
 
 
 def broker_note(home: Path) -> Path:

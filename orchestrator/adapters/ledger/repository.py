@@ -6,7 +6,20 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    case,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from orchestrator.adapters.ledger.database import Database
 from orchestrator.adapters.ledger.failures import DuplicateError
@@ -36,7 +49,7 @@ from orchestrator.domain.deployment import (
     may_decide,
     overtaken,
 )
-from orchestrator.domain.errors import ConflictError, UsageError
+from orchestrator.domain.errors import ConflictError, HeldError, UsageError
 from orchestrator.domain.rotation import Drain, last_in_rotation
 from orchestrator.ports import Clock, ReleaseRecord
 
@@ -88,9 +101,14 @@ class SqlLedger:
         found = self._releases(select(releases).where(releases.c.app == app, releases.c.version == version))
         return found[0] if found else None
 
-    def releases(self, app: str | None = None) -> list[ReleaseRecord]:
-        """All releases, or those of one app, newest first."""
-        query = select(releases).order_by(releases.c.id.desc())
+    def releases(
+        self, app: str | None = None, *, before: tuple[str, str] | None = None, limit: int | None = None
+    ) -> list[ReleaseRecord]:
+        """All releases, or those of one app, newest first: those older than release `before`, at most `limit`."""
+        query = select(releases).order_by(releases.c.id.desc()).limit(limit)
+        if before is not None:
+            last = select(releases.c.id).where(releases.c.app == before[0], releases.c.version == before[1])
+            query = query.where(releases.c.id < last.scalar_subquery())
         return self._releases(query if app is None else query.where(releases.c.app == app))
 
     # ── deployments ──
@@ -145,9 +163,21 @@ class SqlLedger:
         mine = (deployments.c.fleet == fleet, deployments.c.epoch == epoch, deployments.c.kind == Kind.READMIT.value)
         return self._deployments(select(deployments).where(*mine).order_by(deployments.c.id.desc()))
 
-    def history(self, fleet: str | None, limit: int) -> list[Deployment]:
-        """Deployments of a fleet, or of all, newest first."""
+    def history(
+        self,
+        fleet: str | None,
+        limit: int,
+        *,
+        before: int | None = None,
+        environments: Collection[str] | None = None,
+    ) -> list[Deployment]:
+        """Deployments of a fleet, or of all, newest first: below number `before`, of these environments alone."""
         query = select(deployments).order_by(deployments.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(deployments.c.id < before)
+        if environments is not None:
+            of = [deployments.c.fleet.startswith(f"{each}/", autoescape=True) for each in environments]
+            query = query.where(or_(false(), *of))
         return self._deployments(query if fleet is None else query.where(deployments.c.fleet == fleet))
 
     def unfinished(self) -> list[Deployment]:
@@ -389,8 +419,14 @@ def _held(fleet: str, holder: Deployment | None) -> ConflictError:
     way = f"or end it: lockstep abort {holder.id}"
     if holder.decision is not None:
         way = f"or have it carried on now: lockstep continue {holder.id}"
-    return ConflictError(
+    return HeldError(
         f"deployment {holder.id} of {fleet} is open",
+        {
+            "deployment": holder.id,
+            "state": str(holder.state),
+            "actor": holder.plan.actor,
+            "since": holder.created_at.isoformat(timespec="milliseconds"),
+        },
         expected="no open deployment of the fleet",
         found=f"{holder.state}, by {holder.plan.actor}, since {holder.created_at:%Y-%m-%d %H:%M:%S} UTC",
         remedy=f"wait for it: the same command with --wait; watch it: lockstep deployments show {holder.id}; {way}",
