@@ -8,6 +8,9 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.api import health, problems
 from orchestrator.api.asking import Gatekeeper
+from orchestrator.api.document import Application
+from orchestrator.api.v1 import router as v1
+from orchestrator.api.v1.feed import Feed
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
 from orchestrator.logs import configure
@@ -18,7 +21,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
 
     No pages that show the document: those that FastAPI has load scripts from elsewhere.
     """
-    app = FastAPI(
+    app = Application(
         title="Lockstep",
         version="1",
         description="Moves a fleet of frontends from one release to the next, all or none.",
@@ -29,7 +32,9 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     )
     app.state.lockstep = lockstep
     app.state.gatekeeper = Gatekeeper(lockstep)
+    app.state.feed = Feed(lambda: lockstep.trail)
     app.include_router(health.router)
+    app.include_router(v1.router)
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.http_error)

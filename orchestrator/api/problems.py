@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from orchestrator.domain.errors import (
     ConflictError,
     ForbiddenError,
+    HeldError,
     LockstepError,
     RefusedError,
     ReleaseError,
@@ -55,6 +56,18 @@ class TooManyError(UnauthenticatedError):
         super().__init__("too many failed attempts", remedy=f"wait {seconds} s, then use a valid token")
 
 
+class BusyError(LockstepError):
+    """As many as this server bears at once. `seconds` is after how long to try again."""
+
+    def __init__(self, what: str, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(what, remedy=f"try again in {seconds} s")
+
+
+class RepeatedError(UsageError):
+    """The name of a request that was another one."""
+
+
 class PreconditionError(ConflictError):
     """What the request saw is not what is there now."""
 
@@ -64,6 +77,8 @@ HTTP_KINDS: Mapping[type[LockstepError], tuple[str, int, str]] = {
     NotFoundError: ("not-found", 404, "There is no such thing"),
     TooLargeError: ("too-large", 413, "Too large"),
     TooManyError: ("too-many-attempts", 429, "Too many failed attempts"),
+    BusyError: ("busy", 503, "Too many at once"),
+    RepeatedError: ("idempotency", 422, "The Idempotency-Key belongs to another request"),
     PreconditionError: ("precondition", 412, "It has changed since it was read"),
 }
 
@@ -80,15 +95,26 @@ def document(name: str, status: int, title: str, detail: str = "", **members: An
     return {key: value for key, value in words.items() if value not in ("", None)}
 
 
-def answer(error: LockstepError) -> JSONResponse:
-    """An error as an answer."""
+#: What is told of a fault of ours.
+FAULT = document("fault", 500, "A fault of Lockstep; its log has it")
+
+
+def problem_of(error: LockstepError) -> dict[str, Any]:
+    """An error as a problem's JSON."""
     name, status, title = kind(error)
     problem = error.problem.as_dict()
-    body = document(name, status, title, problem.pop("what"), **problem)
+    holder = dict(error.holder) if isinstance(error, HeldError) else None
+    return document(name, status, title, problem.pop("what"), **problem, holder=holder)
+
+
+def answer(error: LockstepError) -> JSONResponse:
+    """An error as an answer."""
+    body = problem_of(error)
+    status = body["status"]
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="lockstep"'
-    if isinstance(error, TooManyError):
+    if isinstance(error, TooManyError | BusyError):
         headers["Retry-After"] = str(error.seconds)
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
@@ -123,4 +149,4 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
 async def fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours. The log has it; who asked is told no more than that."""
     log.error("a request failed", path=request.url.path, exc_info=error)
-    return JSONResponse(document("fault", 500, "A fault of Lockstep; its log has it"), 500, {}, MEDIA_TYPE)
+    return JSONResponse(FAULT, 500, {}, MEDIA_TYPE)

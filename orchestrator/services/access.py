@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.domain.access import Grant, Permission, Principal
+from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.errors import ForbiddenError, UnauthenticatedError, UsageError
 from orchestrator.ports import Clock, Token, Tokens
 
@@ -79,6 +80,16 @@ def require(principal: Principal, permission: Permission, environment: str | Non
             expected=f"a token with a role that allows it{where}",
             found=", ".join(f"{grant.role} in {grant.environment}" for grant in principal.grants),
         )
+
+
+def require_continue(principal: Principal, deployment: Deployment) -> None:
+    """`ForbiddenError` where the principal may not let this deployment go on."""
+    require(principal, Permission.CONTINUE, environment_of(deployment.plan.fleet))
+
+
+def environment_of(fleet: str) -> str:
+    """The environment in a fleet's key."""
+    return fleet.partition("/")[0]
 
 
 def _hash(secret: str) -> str:

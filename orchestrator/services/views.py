@@ -11,8 +11,9 @@ from orchestrator.domain.build import Build
 from orchestrator.domain.deployment import Deployment, Plan, Report
 from orchestrator.domain.release import File, Manifest
 from orchestrator.domain.rotation import Drain
+from orchestrator.domain.trail import Entry
 from orchestrator.domain.upgrade import Upgrade
-from orchestrator.ports import Ledger, ReleaseRecord
+from orchestrator.ports import Ledger, ReleaseRecord, Token
 from orchestrator.services.deployments import last_committed
 from orchestrator.services.releases import Built, ReleaseName
 from orchestrator.services.rotation import present_rotation
@@ -162,6 +163,35 @@ def build_view(build: Build) -> View:
         "actor": build.actor,
         "created_at": _time(build.created_at),
         "retired_at": _time(build.retired_at),
+    }
+
+
+def token_view(token: Token) -> View:
+    """One token, without its hash."""
+    return {
+        "id": token.public,
+        "name": token.name,
+        "grants": [{"role": str(grant.role), "environment": grant.environment} for grant in token.grants],
+        "actor": token.actor,
+        "created_at": _time(token.created_at),
+        "expires_at": _time(token.expires_at),
+        "revoked_at": _time(token.revoked_at),
+    }
+
+
+def entry_view(entry: Entry) -> View:
+    """One entry of the trail. Its time has microseconds: its digest is made of them."""
+    action = entry.action
+    return {
+        "number": entry.number,
+        "at": entry.at.isoformat(timespec="microseconds"),
+        "action": action.name,
+        "actor": action.actor,
+        "fleet": action.fleet,
+        "deployment": action.deployment,
+        "detail": dict(action.detail),
+        "previous": entry.previous,
+        "digest": entry.digest,
     }
 
 
