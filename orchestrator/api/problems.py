@@ -141,7 +141,7 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
     """What the router finds: no such path, no such method."""
     del request
     assert isinstance(error, HTTPException)
-    name = {404: "not-found", 405: "method"}.get(error.status_code, "http")
+    name = {400: "malformed", 404: "not-found", 405: "method", 413: "too-large"}.get(error.status_code, "http")
     body = document(name, error.status_code, str(error.detail))
     return JSONResponse(body, error.status_code, error.headers, MEDIA_TYPE)
 

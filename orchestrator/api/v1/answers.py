@@ -69,6 +69,7 @@ class Problem(BaseModel):
 
 
 WORDS = {
+    400: "The body can't be read.",
     401: "Nobody knows who asks.",
     403: "Not allowed.",
     404: "There is no such thing.",
@@ -89,7 +90,7 @@ def problems(*statuses: int) -> Responses:
 
 
 #: What every endpoint that needs a token may answer.
-ANYWHERE = problems(401, 403, 405, 422, 429, 503)
+ANYWHERE = problems(400, 401, 403, 405, 413, 422, 429, 503)
 
 NOT_MODIFIED: Responses = {304: {"description": "It is still what the client has."}}
 

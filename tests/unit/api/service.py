@@ -32,19 +32,19 @@ environments:
     fleets:
       web:
         apps: [ToDo]
-        defaults: {{user: deploy, root: /srv/lockstep, host_key: "{HOST_KEY}", identity: /secret/identity}}
+        defaults: {{user: deploy, root: /srv/lockstep, identity: /secret/identity}}
         frontends:
-          fe1: {{address: 127.0.1.1, url: "http://127.0.1.1:8080"}}
+          fe1: {{address: 127.0.1.1, host_key: "{HOST_KEY}", url: "http://127.0.1.1:8080"}}
   Production:
     fleets:
       web:
         apps: [ToDo]
         url: https://app.example.com
-        defaults: {{user: deploy, root: /srv/lockstep, host_key: "{HOST_KEY}", identity: /secret/identity}}
+        defaults: {{user: deploy, root: /srv/lockstep, identity: /secret/identity}}
         frontends:
-          fe1: {{address: 127.0.0.1, url: "http://127.0.0.1:8080"}}
-          fe2: {{address: 127.0.0.2, url: "http://127.0.0.2:8080"}}
-          fe3: {{address: 127.0.0.3, url: "http://127.0.0.3:8080"}}
+          fe1: {{address: 127.0.0.1, host_key: "{HOST_KEY}", url: "http://127.0.0.1:8080"}}
+          fe2: {{address: 127.0.0.2, host_key: "{HOST_KEY}", url: "http://127.0.0.2:8080"}}
+          fe3: {{address: 127.0.0.3, host_key: "{HOST_KEY}", url: "http://127.0.0.3:8080"}}
 """
 WEB = "/api/v1/environments/Production/fleets/web"
 
@@ -101,12 +101,16 @@ class Here(Lockstep):
 
     def deployed(self, version: str = "1.0.0", environment: str = "Production") -> Deployment:
         """A release that is built and committed."""
+        deployment = self.planned(version, environment)
+        self.world.commit(deployment)
+        return deployment
+
+    def planned(self, version: str = "1.0.0", environment: str = "Production") -> Deployment:
+        """A release that is built, and its deployment."""
         if self.ledger.release("ToDo", version) is None:
             self.build(version)
         fleet = next(each for each in self.inventory().fleets if each.environment == environment)
-        deployment = self.deploying.deploy(fleet, {"ToDo": version}, Schedule(), "tests")
-        self.world.commit(deployment)
-        return deployment
+        return self.deploying.deploy(fleet, {"ToDo": version}, Schedule(), "tests")
 
     def build(self, version: str) -> None:
         """A release of one file."""
