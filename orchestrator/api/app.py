@@ -11,6 +11,7 @@ from orchestrator.api.asking import Gatekeeper
 from orchestrator.api.document import Application
 from orchestrator.api.v1 import router as v1
 from orchestrator.api.v1.feed import Feed
+from orchestrator.api.v1.limit import Limited
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
 from orchestrator.logs import configure
@@ -35,6 +36,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     app.state.feed = Feed(lambda: lockstep.trail)
     app.include_router(health.router)
     app.include_router(v1.router)
+    app.add_middleware(Limited)
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.http_error)

@@ -8,6 +8,7 @@ ledger, whose workers do at once what they are asked.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import tempfile
@@ -30,8 +31,7 @@ from orchestrator.domain.errors import ConflictError
 from orchestrator.ports import Token
 from orchestrator.services.access import Access
 from tests.unit.api.server import serving
-from tests.unit.api.service import Here, archive
-from tests.unit.services.fleets import Messages
+from tests.unit.api.service import Here, Quiet, archive
 
 CHECKS = (
     "not_a_server_error",
@@ -47,7 +47,26 @@ CHECKS = (
 ENDLESS = "/api/v1/events"
 
 
-class Prompt(Messages):
+#: What there is, so that much of what is asked is about something.
+NAMES: dict[str, list[str]] = {
+    "environment": ["Production", "Test"],
+    "fleet": ["web"],
+    "app": ["ToDo"],
+    "version": ["1.0.0", "2.0.0"],
+}
+PLAUSIBLE: dict[str, list[dict[str, Any]]] = {
+    "create_deployment": [
+        {"changes": {"ToDo": "1.0.0"}},
+        {"changes": {"ToDo": "2.0.0"}},
+        {"changes": {"ToDo": "2.0.0"}, "hold": True},
+    ],
+    "roll_back": [{}, {"hold": True}],
+    "drain_frontend": [{"frontend": "fe1"}, {"frontend": "fe2"}],
+    "readmit_frontends": [{"frontends": ["fe1"]}, {"frontends": ["fe1", "fe2"]}],
+}
+
+
+class Prompt(Quiet):
     """Workers that do at once what they are asked: what is held is prepared, all else is committed or disarmed."""
 
     def __init__(self, here: Here) -> None:
@@ -70,9 +89,6 @@ class Prompt(Messages):
 
     def drain(self, number: int) -> None:
         self._here.ledger.confirm_drain(number, "the fuzz")
-
-    def memory(self) -> str:
-        return "the fuzz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +164,26 @@ def fuzz(directory: Path, examples: int, seed: int, *, steps: int = 8) -> Tally:
     for version in ("1.0.0", "2.0.0"):
         here.planned(version)
     tally = Tally()
-    with serving(make_app(here)) as url:
+    app = make_app(here)
+    with serving(app) as url:
         config = _config(here.token(("admin", "*"), name="fuzz"), examples, seed, steps)
-        schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json", config=config)
+        config.projects.default.base_url = url
+        schema = schemathesis.openapi.from_dict(_with_links(app.openapi()), config=config)
         for event in from_schema(schema.exclude(path=ENDLESS)).execute():
             tally.hear(event)
     return tally
+
+
+def _with_links(document: dict[str, Any]) -> dict[str, Any]:
+    """The document, and from every fleet to what can be done with this one: random names would find no release."""
+    made = copy.deepcopy(document)
+    where = {"environment": "$request.path.environment", "fleet": "$request.path.fleet"}
+    links = made["paths"]["/api/v1/environments/{environment}/fleets/{fleet}"]["get"]["responses"]["200"]["links"]
+    links.clear()
+    for operation, bodies in PLAUSIBLE.items():
+        for number, body in enumerate(bodies):
+            links[f"{operation}_{number}"] = {"operationId": operation, "parameters": where, "requestBody": body}
+    return made
 
 
 def _config(token: str, examples: int, seed: int, steps: int) -> SchemathesisConfig:
@@ -164,6 +194,8 @@ def _config(token: str, examples: int, seed: int, steps: int) -> SchemathesisCon
         "continue-on-failure": True,
         "checks": checks,
         "generation": {"max-examples": examples, "database": "none"},
+        "dictionaries": {name: {"values": values} for name, values in NAMES.items()},
+        "parameters": {name: {"dictionary": name, "probability": 0.7} for name in NAMES},
         "phases": {"stateful": {"max-steps": steps}},
         "suppress-health-check": ["all"],
     }

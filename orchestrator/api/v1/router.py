@@ -9,9 +9,6 @@ from orchestrator.api.v1 import builds, deployments, environments, events, relea
 
 router = APIRouter(prefix="/api/v1")
 
-#: How large a body may be, in bytes. Uploads have a limit of their own.
-MOST_BYTES = 1024 * 1024
-
 
 def _operation(route: APIRoute) -> str:
     """An operation's id in the document is the endpoint's own name."""
@@ -20,4 +17,4 @@ def _operation(route: APIRoute) -> str:
 
 for each in (releases, environments, deployments, rotation, builds, events, tokens, trail):
     each.router.generate_unique_id_function = _operation
-    router.include_router(each.router, max_body_size=None if each is releases else MOST_BYTES)
+    router.include_router(each.router)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,13 @@ def test_a_body_that_can_not_be_read_and_one_that_is_too_large(client: Client) -
     large = client.post(f"{WEB}/deployments", json={**CHANGES, "at": "x" * 2_000_000})
     assert (large.status_code, large.headers["content-type"]) == (413, "application/problem+json")
     assert large.json()["type"] == "urn:lockstep:problem:too-large"
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 100_000
+
+    unnamed = client.post(f"{WEB}/deployments", content=endless(), headers={"Content-Type": "application/json"})
+    assert (unnamed.status_code, unnamed.json()["type"]) == (413, "urn:lockstep:problem:too-large")
 
 
 def test_a_held_deployment_goes_on_or_ends_but_only_as_it_was_seen(client: Client, here: Here) -> None:
