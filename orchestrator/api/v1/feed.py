@@ -38,6 +38,11 @@ class Feed:
         #: How many listen.
         self.streams = 0
 
+    @property
+    def reads(self) -> bool:
+        """Whether the trail is being followed."""
+        return self._reader is not None
+
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[None]:
         """Listen. `BusyError` where too many do."""
