@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import schemathesis
+from fastapi import FastAPI
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure
 from schemathesis.engine import events, from_schema
@@ -43,6 +44,9 @@ CHECKS = (
     "missing_required_header",
     "unsupported_method",
 )
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+#: The name of the token by which all is sent.
+NAME = "fuzz"
 #: A stream of events has no end, and is tested by itself (tests/unit/api/test_events.py).
 ENDLESS = "/api/v1/events"
 
@@ -95,11 +99,9 @@ class Prompt(Quiet):
 class Kept(Access):
     """One token can't be revoked: the one by which all is sent."""
 
-    name: str = "fuzz"
-
     def revoke(self, public: str, actor: str) -> Token:
         found = self.tokens.token(public)
-        if found is not None and found.name == self.name:
+        if found is not None and found.name == NAME:
             raise ConflictError("this token is needed")
         return Access.revoke(self, public, actor)
 
@@ -158,15 +160,19 @@ class Tally:
         self.failures.setdefault(key, f"{failure.message}\n  {sent.method} {sent.uri} {sent.body!r}"[:2000])
 
 
-def fuzz(directory: Path, examples: int, seed: int, *, steps: int = 8) -> Tally:
-    """Send so many requests to each operation, by every phase, and as many sequences of at most so many steps."""
+def subject(directory: Path) -> tuple[Busy, FastAPI]:
+    """Lockstep with two releases that were deployed, and its application."""
     here = Busy(directory)
-    for version in ("1.0.0", "2.0.0"):
+    for version in NAMES["version"]:
         here.planned(version)
+    return here, make_app(here)
+
+
+def fuzz(here: Here, app: FastAPI, examples: int, seed: int, phases: Sequence[str] = PHASES) -> Tally:
+    """Send so many requests to each operation, and four times as many sequences along the links."""
     tally = Tally()
-    app = make_app(here)
     with serving(app) as url:
-        config = _config(here.token(("admin", "*"), name="fuzz"), examples, seed, steps)
+        config = _config(here.token(("admin", "*"), name=NAME), examples, seed, phases)
         config.projects.default.base_url = url
         schema = schemathesis.openapi.from_dict(_with_links(app.openapi()), config=config)
         for event in from_schema(schema.exclude(path=ENDLESS)).execute():
@@ -186,7 +192,7 @@ def _with_links(document: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _config(token: str, examples: int, seed: int, steps: int) -> SchemathesisConfig:
+def _config(token: str, examples: int, seed: int, phases: Sequence[str]) -> SchemathesisConfig:
     checks: Mapping[str, Any] = {"enabled": False, **{name: {"enabled": True} for name in CHECKS}}
     document = {
         "seed": seed,
@@ -196,7 +202,8 @@ def _config(token: str, examples: int, seed: int, steps: int) -> SchemathesisCon
         "generation": {"max-examples": examples, "database": "none"},
         "dictionaries": {name: {"values": values} for name, values in NAMES.items()},
         "parameters": {name: {"dictionary": name, "probability": 0.7} for name in NAMES},
-        "phases": {"stateful": {"max-steps": steps}},
+        "phases": {name: {"enabled": name in phases} for name in PHASES}
+        | {"stateful": {"enabled": "stateful" in phases, "max-steps": 8, "generation": {"max-examples": 4 * examples}}},
         "suppress-health-check": ["all"],
     }
     return SchemathesisConfig.from_dict(document)
@@ -205,12 +212,12 @@ def _config(token: str, examples: int, seed: int, steps: int) -> SchemathesisCon
 def main() -> int:
     """Returns the exit code: 1 where something was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.api", description=__doc__)
-    parser.add_argument("--examples", type=int, default=100, help="for each operation and phase (default %(default)s)")
+    parser.add_argument("--examples", type=int, default=50, help="for each operation (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        tally = fuzz(Path(directory), given.examples, given.seed)
+        tally = fuzz(*subject(Path(directory)), given.examples, given.seed)
     row = {
         "cases": tally.cases,
         "phases": dict(tally.phases),
