@@ -176,7 +176,8 @@ class SqlLedger:
         if before is not None:
             query = query.where(deployments.c.id < before)
         if environments is not None:
-            of = [deployments.c.fleet.startswith(f"{each}/", autoescape=True) for each in environments]
+            # Not LIKE, to which "Test" and "test" are the same in SQLite.
+            of = [func.substr(deployments.c.fleet, 1, len(each) + 1) == f"{each}/" for each in environments]
             query = query.where(or_(false(), *of))
         return self._deployments(query if fleet is None else query.where(deployments.c.fleet == fleet))
 
