@@ -9,7 +9,7 @@ SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
 NETWORK_PROGRAMS := $(if $(filter 0,$(shell id -u)),ip nft)
 TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb chromium $(NETWORK_PROGRAMS)
 
-.PHONY: help demo test simulate chaos ota partitions fuzz check setup lock clean
+.PHONY: help demo test simulate chaos ota partitions fuzz fuzz-api check setup lock clean
 
 help: ## What there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: setup ## A fleet of real servers here, two releases and a rollback under t
 fuzz: setup ## Hostile input to all that reads bytes from outside: 100,000 inputs each (docs/fuzzing.md).
 	$(BIN)/python -m deploy.programs busybox dash
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+fuzz-api: setup ## Some thousand requests, made of the API's own document, to a real server; minutes.
+	$(BIN)/python -m tests.fuzz.api $(FUZZ)
 
 test: setup check ## Every check and every test.
 	$(BIN)/python -m deploy.programs $(TEST_PROGRAMS)

@@ -17,6 +17,7 @@ from orchestrator.adapters.ledger.deliveries import SqlDeliveries
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.lifetime_plans import SqlLifetimePlans
 from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.adapters.ledger.requests import SqlRequests
 from orchestrator.adapters.ledger.tokens import SqlTokens
 from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.adapters.ledger.triggers import SqlTriggers
@@ -26,6 +27,8 @@ from orchestrator.ports import Clock, Receiver
 from orchestrator.services.access import Access
 from orchestrator.services.deployments import Deploying
 from orchestrator.services.outbox import Outbox
+from orchestrator.services.releases import Releasing
+from orchestrator.services.updates import Updating
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,6 +74,11 @@ class Lockstep:
     def lifetime_plans(self) -> SqlLifetimePlans:
         """The plans of LifeTime's API, in the same database."""
         return SqlLifetimePlans(self._engine, self.clock)
+
+    @cached_property
+    def requests(self) -> SqlRequests:
+        """The requests that have a name, in the same database."""
+        return SqlRequests(self._engine, self.clock)
 
     @cached_property
     def trail(self) -> SqlTrail:
@@ -133,6 +141,16 @@ class Lockstep:
         from orchestrator.services.zones import Zones  # noqa: PLC0415
 
         return Zones(self.triggers, self.deploying, FolderResults(), self.clock)
+
+    @property
+    def releasing(self) -> Releasing:
+        """The use cases of releases."""
+        return Releasing(self.ledger, self.artifacts, self.clock)
+
+    @property
+    def updating(self) -> Updating:
+        """Builds in the field, and what plans mean for clients."""
+        return Updating(self.ledger, self.artifacts, self.builds, self.clock)
 
     @property
     def access(self) -> Access:

@@ -56,8 +56,10 @@ class Releases(Protocol):
         """One release, or None."""
         ...
 
-    def releases(self, app: str | None = None) -> list[ReleaseRecord]:
-        """All, newest first."""
+    def releases(
+        self, app: str | None = None, *, before: tuple[str, str] | None = None, limit: int | None = None
+    ) -> list[ReleaseRecord]:
+        """All, newest first: those older than `before`, an app and a version of it; at most `limit`."""
         ...
 
 
@@ -93,8 +95,15 @@ class Deployments(Protocol):
         """The readmissions to what the fleet serves at `epoch`, newest first."""
         ...
 
-    def history(self, fleet: str | None, limit: int) -> list[Deployment]:
-        """Deployments, newest first."""
+    def history(
+        self,
+        fleet: str | None,
+        limit: int,
+        *,
+        before: int | None = None,
+        environments: Collection[str] | None = None,
+    ) -> list[Deployment]:
+        """Deployments, newest first: below number `before`, of these environments alone."""
         ...
 
     def unfinished(self) -> list[Deployment]:
@@ -226,6 +235,32 @@ class Tokens(Protocol):
 
     def revoke_token(self, public: str, actor: str) -> Token | None:
         """Say that it is not valid any more; None where there is none. Once more is no change."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRequest:
+    """A request that its sender gave a name. `status` and `answer` are None as long as nobody has answered it."""
+
+    digest: str
+    created_at: datetime
+    status: int | None = None
+    answer: Mapping[str, Any] | None = None
+
+
+class Requests(Protocol):
+    """The ledger's requests: the same one again gets the same answer. `scope` is whose, and what for."""
+
+    def claim(self, scope: str, name: str, digest: str) -> NamedRequest | None:
+        """Take it, durably: None. Where it was taken before, what is known of it. Drops what is old."""
+        ...
+
+    def settle(self, scope: str, name: str, status: int, answer: Mapping[str, Any]) -> None:
+        """Keep its answer."""
+        ...
+
+    def drop(self, scope: str, name: str) -> None:
+        """Nothing was done: it can be sent again."""
         ...
 
 

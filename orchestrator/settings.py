@@ -17,6 +17,8 @@ LONGEST_LEASE = 600.0
 #: How long LifeTime's API lists a plan that nobody starts, in seconds: pipelines wait for what it lists.
 LISTED_SECONDS = 60.0
 LONGEST_LISTED = 604_800.0
+#: How large an archive may be that is uploaded, in bytes.
+UPLOAD_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Settings:
     log_format: str
     lease_seconds: float
     lifetime_listed_seconds: float = LISTED_SECONDS
+    upload_bytes: int = UPLOAD_BYTES
 
     @property
     def broker_note(self) -> Path:
@@ -45,10 +48,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """From LOCKSTEP_HOME, _LEDGER_URL, _BROKER_URL, _ARTIFACTS, _INVENTORY, _HOOKS, _LOG_FORMAT, _LEASE_SECONDS.
-
-        And LOCKSTEP_LIFETIME_LISTED_SECONDS.
-        """
+        """From LOCKSTEP_HOME and its like: README.md has them all."""
         home = Path(environ.get("LOCKSTEP_HOME") or Path.home() / ".lockstep").expanduser().absolute()
         inventory = environ.get("LOCKSTEP_INVENTORY") or (
             "inventory.yml" if Path("inventory.yml").exists() else home / "inventory.yml"
@@ -63,6 +63,7 @@ class Settings:
             log_format=environ.get("LOCKSTEP_LOG_FORMAT") or "auto",
             lease_seconds=_seconds(environ.get("LOCKSTEP_LEASE_SECONDS")),
             lifetime_listed_seconds=_listed_seconds(environ.get("LOCKSTEP_LIFETIME_LISTED_SECONDS")),
+            upload_bytes=_bytes(environ.get("LOCKSTEP_UPLOAD_BYTES")),
         )
 
 
@@ -98,6 +99,16 @@ def _listed_seconds(text: str | None) -> float:
             found=text[:40],
         )
     return seconds
+
+
+def _bytes(text: str | None) -> int:
+    if not text:
+        return UPLOAD_BYTES
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**63):
+        raise UsageError(
+            "not a size for uploads", where="LOCKSTEP_UPLOAD_BYTES", expected="a number of bytes", found=text[:40]
+        )
+    return int(text)
 
 
 def broker_note(home: Path) -> Path:

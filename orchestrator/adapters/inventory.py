@@ -43,6 +43,17 @@ def select_fleet(inventory: Inventory, text: str) -> Fleet:
         raise UsageError(error.what, expected=expected, remedy=remedy) from error
 
 
+def check_app(inventory: Inventory, environment: str, app: str) -> None:
+    """`UsageError` where no fleet of such an environment has such an app: a typing error would hurt nobody."""
+    known = sorted({(fleet.environment, each.name) for fleet in inventory.fleets for each in fleet.apps})
+    if (environment, app) not in known:
+        raise UsageError(
+            f"{environment} has no app {app}",
+            expected=", ".join(f"{each} {name}" for each, name in known) or "an inventory with apps",
+            found=f"{environment} {app}",
+        )
+
+
 def usage(problem: InventoryProblem, remedy: str) -> UsageError:
     """A problem of the file as an error."""
     return UsageError(

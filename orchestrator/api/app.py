@@ -8,8 +8,12 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.api import health, hooks, problems, zones
 from orchestrator.api.asking import Gatekeeper
+from orchestrator.api.document import Application
 from orchestrator.api.lifetime.application import PREFIX, make_lifetime
 from orchestrator.api.v1 import deliveries
+from orchestrator.api.v1 import router as v1
+from orchestrator.api.v1.feed import Feed
+from orchestrator.api.v1.limit import Limited
 from orchestrator.api.watch import Watch, watching
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
@@ -21,7 +25,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
 
     No pages that show the document: those that FastAPI has load scripts from elsewhere.
     """
-    app = FastAPI(
+    app = Application(
         title="Lockstep",
         version="1",
         description="Moves a fleet of frontends from one release to the next, all or none.",
@@ -33,12 +37,15 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     )
     app.state.lockstep = lockstep
     app.state.gatekeeper = Gatekeeper(lockstep)
+    app.state.feed = Feed(lambda: lockstep.trail)
     app.state.watch = Watch(lockstep)
     app.include_router(health.router)
+    app.include_router(v1.router)
     app.include_router(hooks.router)
     app.include_router(zones.router)
     app.include_router(deliveries.router)
     app.mount(PREFIX, make_lifetime(lockstep, app.state.gatekeeper))
+    app.add_middleware(Limited)
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.http_error)

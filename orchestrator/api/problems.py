@@ -16,6 +16,7 @@ from orchestrator.domain.access import without_tokens
 from orchestrator.domain.errors import (
     ConflictError,
     ForbiddenError,
+    HeldError,
     LockstepError,
     RefusedError,
     ReleaseError,
@@ -57,6 +58,18 @@ class TooManyError(UnauthenticatedError):
         super().__init__("too many failed attempts", remedy=f"wait {seconds} s, then use a valid token")
 
 
+class BusyError(LockstepError):
+    """As many as this server bears at once. `seconds` is after how long to try again."""
+
+    def __init__(self, what: str, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(what, remedy=f"try again in {seconds} s")
+
+
+class RepeatedError(UsageError):
+    """The name of a request that was another one."""
+
+
 class PreconditionError(ConflictError):
     """What the request saw is not what is there now."""
 
@@ -66,6 +79,8 @@ HTTP_KINDS: Mapping[type[LockstepError], tuple[str, int, str]] = {
     NotFoundError: ("not-found", 404, "There is no such thing"),
     TooLargeError: ("too-large", 413, "Too large"),
     TooManyError: ("too-many-attempts", 429, "Too many failed attempts"),
+    BusyError: ("busy", 503, "Too many at once"),
+    RepeatedError: ("idempotency", 422, "The Idempotency-Key belongs to another request"),
     PreconditionError: ("precondition", 412, "It has changed since it was read"),
 }
 
@@ -84,15 +99,26 @@ def document(name: str, status: int, title: str, detail: str = "", **members: An
     return shown
 
 
-def answer(error: LockstepError) -> JSONResponse:
-    """An error as an answer."""
+#: What is told of a fault of ours.
+FAULT = document("fault", 500, "A fault of Lockstep; its log has it")
+
+
+def problem_of(error: LockstepError) -> dict[str, Any]:
+    """An error as a problem's JSON."""
     name, status, title = kind(error)
     problem = error.problem.as_dict()
-    body = document(name, status, title, problem.pop("what"), **problem)
+    holder = dict(error.holder) if isinstance(error, HeldError) else None
+    return document(name, status, title, problem.pop("what"), **problem, holder=holder)
+
+
+def answer(error: LockstepError) -> JSONResponse:
+    """An error as an answer."""
+    body = problem_of(error)
+    status = body["status"]
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="lockstep"'
-    if isinstance(error, TooManyError):
+    if isinstance(error, TooManyError | BusyError):
         headers["Retry-After"] = str(error.seconds)
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
@@ -119,7 +145,7 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
     """What the router finds: no such path, no such method."""
     del request
     assert isinstance(error, HTTPException)
-    name = {404: "not-found", 405: "method"}.get(error.status_code, "http")
+    name = {400: "malformed", 404: "not-found", 405: "method", 413: "too-large"}.get(error.status_code, "http")
     body = document(name, error.status_code, str(error.detail))
     return JSONResponse(body, error.status_code, error.headers, MEDIA_TYPE)
 
@@ -129,4 +155,4 @@ async def fault(request: Request, error: Exception) -> JSONResponse:
     # The route's pattern, not the path: a path may hold a secret (docs/hooks.md, "Polled zones").
     route = getattr(request.scope.get("route"), "path", "")
     log.error("a request failed", method=request.method, route=route, exc_info=error)
-    return JSONResponse(document("fault", 500, "A fault of Lockstep; its log has it"), 500, {}, MEDIA_TYPE)
+    return JSONResponse(FAULT, 500, {}, MEDIA_TYPE)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from orchestrator.adapters.inventory import check_app
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import actor
 from orchestrator.cli.output import AsJson, print_json, results
 from orchestrator.domain.build import Build
-from orchestrator.domain.errors import UsageError
-from orchestrator.services.updates import Updating
+from orchestrator.services.views import build_view
 
 app = typer.Typer(name="builds", no_args_is_help=True, help="Installed apps in the field: add, list, retire.")
 
@@ -36,8 +36,8 @@ def add(
       lockstep builds add Production ToDo 7.2.0-1041 --version 2.0.0 --platform android
     """
     lockstep = Lockstep()
-    _check(lockstep, environment, app_name)
-    _say(_updating(lockstep).record(environment, app_name, build, version, platform, actor()), "recorded", as_json)
+    check_app(lockstep.inventory(), environment, app_name)
+    _say(lockstep.updating.record(environment, app_name, build, version, platform, actor()), "recorded", as_json)
 
 
 @app.command("list")
@@ -54,7 +54,7 @@ def list_builds(
     """
     found = Lockstep().builds.builds(environment, app_name, retired=retired)
     if as_json:
-        print_json({"builds": [_view(build) for build in found]})
+        print_json({"builds": [build_view(build) for build in found]})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("environment", "app", "build", "platform", "made from", "recorded (UTC)", "by", "retired (UTC)"):
@@ -77,39 +77,10 @@ def retire(environment: Environment, app_name: AppName, build: BuildId, as_json:
     _say(Lockstep().builds.retire_build(environment, app_name, build, actor=actor()), "retired", as_json)
 
 
-def _check(lockstep: Lockstep, environment: str, app_name: str) -> None:
-    """`UsageError` where the inventory has no such app in such an environment: a typing error would hurt nobody."""
-    fleets = lockstep.inventory().fleets
-    known = sorted({(fleet.environment, app.name) for fleet in fleets for app in fleet.apps})
-    if (environment, app_name) not in known:
-        raise UsageError(
-            f"{environment} has no app {app_name}",
-            expected=", ".join(f"{each} {name}" for each, name in known) or "an inventory with apps",
-            found=f"{environment} {app_name}",
-        )
-
-
-def _updating(lockstep: Lockstep) -> Updating:
-    return Updating(lockstep.ledger, lockstep.artifacts, lockstep.builds, lockstep.clock)
-
-
 def _say(build: Build, verb: str, as_json: bool) -> None:
     if as_json:
-        print_json(_view(build))
+        print_json(build_view(build))
         return
     platform = f", {build.platform}" if build.platform else ""
     line = f"{verb}: build {build.id} of {build.app} in {build.environment}, made from {build.version}{platform}"
     results().print(line, highlight=False, markup=False)
-
-
-def _view(build: Build) -> dict[str, Any]:
-    return {
-        "environment": build.environment,
-        "app": build.app,
-        "build": build.id,
-        "version": build.version,
-        "platform": build.platform,
-        "actor": build.actor,
-        "created_at": build.created_at.isoformat(timespec="milliseconds"),
-        "retired_at": None if build.retired_at is None else build.retired_at.isoformat(timespec="milliseconds"),
-    }

@@ -26,7 +26,7 @@ from orchestrator.domain.release import VERSION
 from orchestrator.services.coordinator import found
 from orchestrator.services.deployments import Deploying, Schedule, last_committed, previous_committed
 from orchestrator.services.rotation import present_rotation
-from orchestrator.services.views import deployment_view
+from orchestrator.services.views import deployment_view, plan_view
 
 #: How often `--wait` looks whether the fleet is free, in seconds.
 WAIT_SECONDS = 0.5
@@ -287,20 +287,10 @@ def _say(deployment: Deployment, as_json: bool, lines: Sequence[Text]) -> None:
 
 def _show_plan(plan: Plan, present: Deployment | None, as_json: bool) -> None:
     """What would change, app by app."""
-    before = {} if present is None else {p.app: p.version for p in present.plan.placements}
     if as_json:
-        updates = {update.app: update.document() for update in plan.updates}
-        apps = {
-            p.app: {
-                "from": before.get(p.app),
-                "to": p.version,
-                "digest": p.digest,
-                "update": updates.get(p.app),
-            }
-            for p in plan.placements
-        }
-        print_json({"fleet": plan.fleet, "kind": str(plan.kind), "apps": apps, "frontends": list(plan.frontends)})
+        print_json(plan_view(plan, present))
         return
+    before = {} if present is None else {p.app: p.version for p in present.plan.placements}
     results().print(f"{plan.fleet}: {len(plan.frontends)} frontends ({', '.join(plan.frontends)})", highlight=False)
     for placement in plan.placements:
         old = before.get(placement.app, "nothing")

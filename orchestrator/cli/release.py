@@ -19,9 +19,8 @@ from orchestrator.cli.output import AsJson, messages, print_json, results
 from orchestrator.cli.updates import update_lines
 from orchestrator.domain.difference import Difference
 from orchestrator.domain.paths import show as shown
-from orchestrator.domain.release import File
-from orchestrator.ports import ReleaseRecord
 from orchestrator.services.releases import Built, ReleaseName, Releasing, Watch
+from orchestrator.services.views import built_view, comparison_view, file_view, release_view, release_with_files
 
 app = typer.Typer(name="release", no_args_is_help=True, help="Immutable versions of apps: build, list, show, compare.")
 
@@ -49,7 +48,7 @@ def build(
         releasing = _releasing()
         built = releasing.preview(found, name, watch) if dry_run else releasing.build(found, name, watch, actor=actor())
     if as_json:
-        print_json(_built_view(built, dry_run))
+        print_json(built_view(built, dry_run=dry_run))
     else:
         typer.echo("\n".join(_built_lines(built, dry_run)))
 
@@ -66,7 +65,7 @@ def list_releases(
     """
     records = Lockstep().ledger.releases(app_name)
     if as_json:
-        print_json({"releases": [_record_view(record) for record in records]})
+        print_json({"releases": [release_view(record) for record in records]})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("app", "version", "files", "size", "built (UTC)", "digest"):
@@ -90,7 +89,7 @@ def show(
     """
     record, manifest = _releasing().show(ReleaseName(app_name, version))
     if as_json:
-        print_json({**_record_view(record), "manifest": [_file_view(f) for f in manifest]})
+        print_json(release_with_files(record, manifest))
         return
     when = f"{record.created_at:%Y-%m-%d %H:%M:%S} UTC"
     head = f"{record.app} {record.version}: {_amount(record.files, record.size)}, built {when}\ndigest {record.digest}"
@@ -122,16 +121,15 @@ def compare(old: Release, new: Release, as_json: AsJson = False) -> None:
     """
     before, after = _named(old), _named(new)
     found = _releasing().compare(before, after)
-    document = {"from": before.version, "to": after.version, **found.document()}
+    document = comparison_view(before, after, found)
     if as_json:
-        print_json({"app": after.app, **document})
+        print_json(document)
         return
     typer.echo("\n".join([f"{before} → {after}", *(f"  {line}" for line in update_lines(document))]))
 
 
 def _releasing() -> Releasing:
-    lockstep = Lockstep()
-    return Releasing(lockstep.ledger, lockstep.artifacts, lockstep.clock)
+    return Lockstep().releasing
 
 
 def _named(text: str) -> ReleaseName:
@@ -170,34 +168,12 @@ def _built_lines(built: Built, dry_run: bool) -> Sequence[str]:
     )
 
 
-def _built_view(built: Built, dry_run: bool) -> Mapping[str, Any]:
-    view = _record_view(built.record)
-    if dry_run and built.new:
-        view["created_at"] = None
-    return {**view, "new": built.new, "dry_run": dry_run, "stored": {"objects": built.objects, "size": built.size}}
-
-
-def _record_view(record: ReleaseRecord) -> dict[str, Any]:
-    return {
-        "app": record.app,
-        "version": record.version,
-        "digest": record.digest,
-        "files": record.files,
-        "size": record.size,
-        "created_at": record.created_at.isoformat(timespec="milliseconds"),
-    }
-
-
-def _file_view(f: File) -> dict[str, Any]:
-    return {"path": f.path, "size": f.size, "sha256": f.sha256, "ota": f.ota}
-
-
 def _difference_view(found: Difference) -> Mapping[str, Any]:
     return {
-        "added": [_file_view(f) for f in found.added],
-        "removed": [_file_view(f) for f in found.removed],
+        "added": [file_view(f) for f in found.added],
+        "removed": [file_view(f) for f in found.removed],
         "changed": [
-            {"path": c.after.path, "before": _file_view(c.before), "after": _file_view(c.after)} for c in found.changed
+            {"path": c.after.path, "before": file_view(c.before), "after": file_view(c.after)} for c in found.changed
         ],
     }
 

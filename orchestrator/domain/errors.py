@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,16 @@ class ReleaseError(LockstepError):
 
 class ConflictError(LockstepError):
     """Somebody else holds what was asked for, or it exists with other content."""
+
+
+class HeldError(ConflictError):
+    """An open deployment holds the fleet. `holder` says which: its number, its state, by whom and since when."""
+
+    def __init__(
+        self, what: str, holder: Mapping[str, Any], *, expected: str = "", found: str = "", remedy: str = ""
+    ) -> None:
+        self.holder = holder
+        super().__init__(what, expected=expected, found=found, remedy=remedy)
 
 
 class RefusedError(LockstepError):

@@ -7,10 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from inventory.model import Fleet
-from orchestrator.domain.deployment import Deployment, Report
+from orchestrator.domain.build import Build
+from orchestrator.domain.deployment import Deployment, Plan, Report
+from orchestrator.domain.release import File, Manifest
 from orchestrator.domain.rotation import Drain
-from orchestrator.ports import Ledger
+from orchestrator.domain.trail import Entry
+from orchestrator.domain.upgrade import Upgrade
+from orchestrator.ports import Ledger, ReleaseRecord, Token
+from orchestrator.services.access import valid
 from orchestrator.services.deployments import last_committed
+from orchestrator.services.releases import Built, ReleaseName
 from orchestrator.services.rotation import present_rotation
 
 View = dict[str, Any]
@@ -98,6 +104,97 @@ def fleet_view(ledger: Ledger, fleet: Fleet) -> View:
             "drained": {drain.frontend: drain_view(drain) for drain in ledger.drains(fleet.key)},
             "new": list(rotation.new),
         },
+    }
+
+
+def plan_view(plan: Plan, present: Deployment | None) -> View:
+    """What a deployment would change, app by app; `present` is what the fleet serves."""
+    before = {} if present is None else {p.app: p.version for p in present.plan.placements}
+    updates = {update.app: update.document() for update in plan.updates}
+    apps = {
+        p.app: {"from": before.get(p.app), "to": p.version, "digest": p.digest, "update": updates.get(p.app)}
+        for p in plan.placements
+    }
+    return {"fleet": plan.fleet, "kind": str(plan.kind), "apps": apps, "frontends": list(plan.frontends)}
+
+
+def release_view(record: ReleaseRecord) -> View:
+    """One release, without its files."""
+    return {
+        "app": record.app,
+        "version": record.version,
+        "digest": record.digest,
+        "files": record.files,
+        "size": record.size,
+        "created_at": _time(record.created_at),
+    }
+
+
+def release_with_files(record: ReleaseRecord, manifest: Manifest) -> View:
+    """One release and its files."""
+    return {**release_view(record), "manifest": [file_view(file) for file in manifest]}
+
+
+def file_view(file: File) -> View:
+    """One file of a release."""
+    return {"path": file.path, "size": file.size, "sha256": file.sha256, "ota": file.ota}
+
+
+def built_view(built: Built, *, dry_run: bool = False) -> View:
+    """What came of building a release, or would."""
+    view = release_view(built.record)
+    if dry_run and built.new:
+        view["created_at"] = None
+    return {**view, "new": built.new, "dry_run": dry_run, "stored": {"objects": built.objects, "size": built.size}}
+
+
+def comparison_view(before: ReleaseName, after: ReleaseName, found: Upgrade) -> View:
+    """What kind of update it is to go from one release to another of the same app."""
+    return {"app": after.app, "from": before.version, "to": after.version, **found.document()}
+
+
+def build_view(build: Build) -> View:
+    """One build in the field."""
+    return {
+        "environment": build.environment,
+        "app": build.app,
+        "build": build.id,
+        "version": build.version,
+        "platform": build.platform,
+        "actor": build.actor,
+        "created_at": _time(build.created_at),
+        "retired_at": _time(build.retired_at),
+    }
+
+
+def token_view(token: Token, now: datetime) -> View:
+    """One token, without its hash. Its state is valid, expired or revoked."""
+    state = "revoked" if token.revoked_at is not None else "valid" if valid(token, now) else "expired"
+    return {
+        "public": token.public,
+        "name": token.name,
+        "roles": [{"role": str(grant.role), "environment": grant.environment} for grant in token.grants],
+        "state": state,
+        "actor": token.actor,
+        "created_at": _time(token.created_at),
+        "expires_at": _time(token.expires_at),
+        "revoked_at": _time(token.revoked_at),
+    }
+
+
+def entry_view(entry: Entry) -> View:
+    """One entry of the trail. Its time has microseconds: its digest is made of them."""
+    action = entry.action
+    return {
+        "number": entry.number,
+        "at": entry.at.isoformat(timespec="microseconds"),
+        "action": action.name,
+        "actor": action.actor,
+        "fleet": action.fleet,
+        "deployment": action.deployment,
+        "detail": dict(action.detail),
+        "previous": entry.previous,
+        "digest": entry.digest,
     }
 
 

@@ -110,8 +110,11 @@ class SimulatedLedger(MemoryLedger):
         """One release, or None."""
         return self._releases.get((app, version))
 
-    def releases(self, app: str | None = None) -> list[ReleaseRecord]:
+    def releases(
+        self, app: str | None = None, *, before: tuple[str, str] | None = None, limit: int | None = None
+    ) -> list[ReleaseRecord]:
         """All."""
+        assert before is None and limit is None
         return [record for record in self._releases.values() if app in (None, record.app)]
 
 

@@ -46,9 +46,14 @@ class SqlReleases(LedgerPart):
         found = self._releases(select(releases).where(releases.c.app == app, releases.c.version == version))
         return found[0] if found else None
 
-    def releases(self, app: str | None = None) -> list[ReleaseRecord]:
-        """All releases, or those of one app, newest first."""
-        query = select(releases).order_by(releases.c.id.desc())
+    def releases(
+        self, app: str | None = None, *, before: tuple[str, str] | None = None, limit: int | None = None
+    ) -> list[ReleaseRecord]:
+        """All releases, or those of one app, newest first: those older than release `before`, at most `limit`."""
+        query = select(releases).order_by(releases.c.id.desc()).limit(limit)
+        if before is not None:
+            last = select(releases.c.id).where(releases.c.app == before[0], releases.c.version == before[1])
+            query = query.where(releases.c.id < last.scalar_subquery())
         return self._releases(query if app is None else query.where(releases.c.app == app))
 
     def _releases(self, query: Select[Any]) -> list[ReleaseRecord]:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    case,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from orchestrator.adapters.ledger.actions import DEPLOYMENT, came_to, deployment_action, drain_action, planned
 from orchestrator.adapters.ledger.drains import SqlDrains, lift_drains
@@ -30,7 +43,7 @@ from orchestrator.domain.deployment import (
     may_decide,
     overtaken,
 )
-from orchestrator.domain.errors import ConflictError
+from orchestrator.domain.errors import ConflictError, HeldError
 from orchestrator.domain.trail import ITSELF, Action
 from orchestrator.ports import Clock
 
@@ -103,9 +116,22 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
         mine = (deployments.c.fleet == fleet, deployments.c.epoch == epoch, deployments.c.kind == Kind.READMIT.value)
         return self._deployments(select(deployments).where(*mine).order_by(deployments.c.id.desc()))
 
-    def history(self, fleet: str | None, limit: int) -> list[Deployment]:
-        """Deployments of a fleet, or of all, newest first."""
+    def history(
+        self,
+        fleet: str | None,
+        limit: int,
+        *,
+        before: int | None = None,
+        environments: Collection[str] | None = None,
+    ) -> list[Deployment]:
+        """Deployments of a fleet, or of all, newest first: below number `before`, of these environments alone."""
         query = select(deployments).order_by(deployments.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(deployments.c.id < before)
+        if environments is not None:
+            # Not LIKE, to which "Test" and "test" are the same in SQLite.
+            of = [func.substr(deployments.c.fleet, 1, len(each) + 1) == f"{each}/" for each in environments]
+            query = query.where(or_(false(), *of))
         return self._deployments(query if fleet is None else query.where(deployments.c.fleet == fleet))
 
     def unfinished(self) -> list[Deployment]:
@@ -247,8 +273,14 @@ def _held(fleet: str, holder: Deployment | None) -> ConflictError:
     way = f"or end it: lockstep abort {holder.id}"
     if holder.decision is not None:
         way = f"or have it carried on now: lockstep continue {holder.id}"
-    return ConflictError(
+    return HeldError(
         f"deployment {holder.id} of {fleet} is open",
+        {
+            "deployment": holder.id,
+            "state": str(holder.state),
+            "actor": holder.plan.actor,
+            "since": holder.created_at.isoformat(timespec="milliseconds"),
+        },
         expected="no open deployment of the fleet",
         found=f"{holder.state}, by {holder.plan.actor}, since {holder.created_at:%Y-%m-%d %H:%M:%S} UTC",
         remedy=f"wait for it: the same command with --wait; watch it: lockstep deployments show {holder.id}; {way}",

@@ -62,8 +62,16 @@ class MemoryLedger:
         rows = self.history(fleet, len(self._rows))
         return [row for row in rows if row.plan.kind is Kind.READMIT and row.epoch == epoch]
 
-    def history(self, fleet: str | None, limit: int) -> list[Deployment]:
-        """Deployments, newest first."""
+    def history(
+        self,
+        fleet: str | None,
+        limit: int,
+        *,
+        before: int | None = None,
+        environments: Collection[str] | None = None,
+    ) -> list[Deployment]:
+        """Deployments, newest first. Nothing that is simulated turns pages."""
+        assert before is None and environments is None
         rows = [row for row in reversed(self._rows.values()) if fleet in (None, row.plan.fleet)]
         return rows[:limit]
 

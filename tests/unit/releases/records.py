@@ -23,5 +23,8 @@ class Records:
     def release(self, app: str, version: str) -> ReleaseRecord | None:
         return self._records.get((app, version))
 
-    def releases(self, app: str | None = None) -> list[ReleaseRecord]:
+    def releases(
+        self, app: str | None = None, *, before: tuple[str, str] | None = None, limit: int | None = None
+    ) -> list[ReleaseRecord]:
+        assert before is None and limit is None
         return [r for r in reversed(self._records.values()) if app in (None, r.app)]

@@ -105,6 +105,10 @@ class World:
 
     def commit(self, deployment: Deployment) -> None:
         self.carry_out(deployment)
+        self.decided(deployment)
+
+    def decided(self, deployment: Deployment) -> None:
+        """From arming to the end."""
         assert self.ledger.decide(deployment.id, Decision.COMMIT, []) is Decision.COMMIT
         self.ledger.move(deployment.id, State.ACTIVATING, State.FINISHING)
         self.ledger.move(deployment.id, State.FINISHING, State.DONE)
