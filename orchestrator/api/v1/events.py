@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -18,10 +18,10 @@ from orchestrator.api.v1.feed import Feed
 from orchestrator.api.v1.parameters import OnlyFleet
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.access import EVERYWHERE, Permission, Principal
+from orchestrator.domain.delivery import event_of
 from orchestrator.domain.errors import ForbiddenError, LockstepError, UnauthenticatedError
 from orchestrator.domain.trail import Entry
 from orchestrator.services.access import environment_of, require
-from orchestrator.services.views import entry_view
 
 router = APIRouter(tags=["events"], responses=ANYWHERE)
 
@@ -104,7 +104,7 @@ async def listener(
 
 @router.get("/events", summary="What happens, as it happens", response_class=EventSourceResponse)
 async def listen(listening: Annotated[Listener, Depends(listener)]) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events: `id` is the entry's number, `event` its action, `data` the entry.
+    """Server-sent events: `id` is the entry's number, `event` its action, `data` what webhooks send as well.
 
     From now on, or from behind `Last-Event-ID` or `after`, without a gap. It ends when the token is no longer valid.
     """
@@ -123,5 +123,4 @@ async def listen(listening: Annotated[Listener, Depends(listener)]) -> AsyncIter
 
 
 def _event(entry: Entry) -> ServerSentEvent:
-    view: dict[str, Any] = entry_view(entry)
-    return ServerSentEvent(data=view, event=entry.action.name, id=str(entry.number))
+    return ServerSentEvent(data=event_of(entry), event=entry.action.name, id=str(entry.number))
