@@ -308,8 +308,9 @@ class Entry(BaseModel):
 
 
 class Verified(BaseModel):
-    """Whether every entry of the trail follows from the one before it."""
+    """Whether every entry of the trail follows from the one before it; `digest` is the last one's."""
 
     intact: bool
     entries: int
+    digest: str
     problem: str | None

@@ -11,7 +11,7 @@ from orchestrator.api.v1 import models
 from orchestrator.api.v1.answers import ANYWHERE
 from orchestrator.api.v1.pages import Pages
 from orchestrator.api.v1.tokens import Administrator
-from orchestrator.domain.trail import broken
+from orchestrator.domain.trail import BEGINNING, broken
 from orchestrator.services.views import entry_view
 
 router = APIRouter(tags=["trail"], responses=ANYWHERE)
@@ -31,4 +31,5 @@ def verify_trail(lockstep: Parts, who: Administrator) -> dict[str, Any]:
     del who
     problem = broken(lockstep.trail.all())
     last = lockstep.trail.last()
-    return {"intact": problem is None, "entries": 0 if last is None else last.number, "problem": problem}
+    number, digest = (0, BEGINNING) if last is None else (last.number, last.digest)
+    return {"intact": problem is None, "entries": number, "digest": digest, "problem": problem}
