@@ -67,8 +67,10 @@ class LocalGates:
             if wanted and present.ended is not None:
                 deliver(present.ended)
 
-        present.thread = threading.Thread(target=see_through, name=f"gate-{name}", daemon=True)
-        present.thread.start()
+        thread = threading.Thread(target=see_through, name=f"gate-{name}", daemon=True)
+        thread.start()
+        # Not before: nobody can wait for one that could not be started.
+        present.thread = thread
 
     def call_off(self) -> GateRun | None:
         """End what runs, and wait for its end; it is not delivered any more."""
