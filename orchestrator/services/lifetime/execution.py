@@ -16,7 +16,7 @@ from orchestrator.domain.deployment import Deployment, Kind, State
 from orchestrator.domain.errors import LockstepError, Problem, UnansweredError, UsageError
 from orchestrator.domain.lifetime.plan import DeploymentPlan, ImpossibleError, Standing, standing
 from orchestrator.ports import LifetimePlans
-from orchestrator.services.access import require
+from orchestrator.services.access import require, require_continue
 from orchestrator.services.deployments import Deploying, Schedule
 from orchestrator.services.lifetime.infrastructure import Infrastructure
 from orchestrator.services.lifetime.planning import Planning, started
@@ -126,11 +126,14 @@ class Executing:
     def proceed(self, key: str) -> None:
         """Let a held deployment go on, or have one carried on whose frontends have not all answered.
 
-        `ImpossibleError` where there is nothing to continue; `ConflictError` while it is not held.
+        `ImpossibleError` where there is nothing to continue; `ConflictError` while it is not held; `ForbiddenError`
+        also where four eyes are asked for, and these are the same.
         """
         plan = self.following.settled(self.following.planning.plan(key))
         require(self._here.who, Permission.CONTINUE, plan.target)
-        self.deploying.proceed(self._open(plan, "continued").id, self._actor)
+        deployment = self._open(plan, "continued")
+        require_continue(self._here.who, deployment)
+        self.deploying.proceed(deployment.id, self._actor)
 
     def abort(self, key: str) -> None:
         """End it, nothing changed. `ImpossibleError` where nothing runs, `ConflictError` where it was committed."""

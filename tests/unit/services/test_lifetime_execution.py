@@ -221,6 +221,25 @@ def test_who_may_not_continue_does_not(lifetime: LifetimeWorld) -> None:
     assert lifetime.world.messages.coordinated == [deployment(lifetime, plan).id] * 2
 
 
+def test_four_eyes_hold_a_plan_until_somebody_else_continues_it(lifetime: LifetimeWorld) -> None:
+    web = PRODUCTION.model_copy(update={"four_eyes": True})
+    lifetime.inventory = lifetime.inventory.model_copy(update={"fleets": (web,)})
+    plan = lifetime.saved(ToDo="1.0.0")
+    lifetime.executing().start(plan.key)
+    lifetime.world.carry_out(deployment(lifetime, plan))
+    assert status(lifetime, plan) is Status.NEEDS_USER_INTERVENTION
+    for refused in (
+        CI,
+        Principal("bob#2", (Grant(Role.DEPLOYER),)),
+        Principal("ci#another", (Grant(Role.ADMIN),)),
+    ):
+        with pytest.raises(ForbiddenError):
+            lifetime.executing(refused).proceed(plan.key)
+    assert status(lifetime, plan) is Status.NEEDS_USER_INTERVENTION
+    lifetime.executing(Principal("ann#3", (Grant(Role.APPROVER, "Production"),))).proceed(plan.key)
+    assert status(lifetime, plan) is Status.RUNNING
+
+
 def test_an_aborted_plan_names_who_aborted_it(lifetime: LifetimeWorld) -> None:
     plan = lifetime.saved(ToDo="1.0.0")
     with pytest.raises(ImpossibleError):
