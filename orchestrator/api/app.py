@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from orchestrator.api import health, hooks, problems, zones
-from orchestrator.api.asking import Gatekeeper
+from orchestrator.api.asking import Authenticator
 from orchestrator.api.document import Application
 from orchestrator.api.lifetime.application import PREFIX, make_lifetime
 from orchestrator.api.v1 import deliveries
@@ -36,7 +36,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
         lifespan=watching,
     )
     app.state.lockstep = lockstep
-    app.state.gatekeeper = Gatekeeper(lockstep)
+    app.state.authenticator = Authenticator(lockstep)
     app.state.feed = Feed(lambda: lockstep.trail)
     app.state.watch = Watch(lockstep)
     app.include_router(health.router)
@@ -44,7 +44,7 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     app.include_router(hooks.router)
     app.include_router(zones.router)
     app.include_router(deliveries.router)
-    app.mount(PREFIX, make_lifetime(lockstep, app.state.gatekeeper))
+    app.mount(PREFIX, make_lifetime(lockstep, app.state.authenticator))
     app.add_middleware(Limited)
     app.add_exception_handler(LockstepError, problems.lockstep_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)

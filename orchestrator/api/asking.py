@@ -27,7 +27,7 @@ MOST_FAILURES = 10
 T = TypeVar("T")
 
 
-class Gatekeeper:
+class Authenticator:
     """Tells who asks, and makes those wait who fail too often. In memory: every server counts for itself."""
 
     def __init__(self, lockstep: Lockstep) -> None:
@@ -67,12 +67,12 @@ def principal_of(
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
 ) -> Principal:
     """Who asks, by the bearer token."""
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    authenticator: Authenticator = request.app.state.authenticator
     if given is None:
         raise UnauthenticatedError(
             "the request has no token", expected="a header Authorization: Bearer TOKEN", remedy="lockstep token issue"
         )
-    return gatekeeper.admit(address_of(request), given.credentials)
+    return authenticator.admit(address_of(request), given.credentials)
 
 
 Parts = Annotated[Lockstep, Depends(lockstep_of)]

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from inventory.hooks import Hooks, Trigger
 from orchestrator.adapters.inventory import select_fleet
 from orchestrator.adapters.secrets import keys
-from orchestrator.api.asking import Gatekeeper, Parts, address_of
+from orchestrator.api.asking import Authenticator, Parts, address_of
 from orchestrator.api.problems import TooLargeError
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
@@ -67,9 +67,9 @@ async def deliver(name: str, request: Request, lockstep: Parts) -> JSONResponse:
 
 
 def _fire(request: Request, lockstep: Lockstep, name: str, body: bytes) -> Answer:
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    authenticator: Authenticator = request.app.state.authenticator
     hook = next((each for each in hooks_of(lockstep).triggers if each.name == name), None)
-    delivery = gatekeeper.guard(address_of(request), lambda: _verified(request, hook, body))
+    delivery = authenticator.guard(address_of(request), lambda: _verified(request, hook, body))
     assert hook is not None  # else nothing would be signed rightly
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the body is not JSON: Content-Type: application/json is expected")

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from inventory.hooks import Zone
 from orchestrator.adapters.inventory import select_fleet
 from orchestrator.adapters.secrets import tokens
-from orchestrator.api.asking import Gatekeeper, Parts, address_of
+from orchestrator.api.asking import Authenticator, Parts, address_of
 from orchestrator.api.hooks import hooks_of
 from orchestrator.api.watch import Watch
 from orchestrator.bootstrap import Lockstep
@@ -58,9 +58,9 @@ def ask_by_path(name: str, token: str, step: Step, request: Request, lockstep: P
 
 
 def _take(name: str, token: str, step: Step, request: Request, lockstep: Lockstep) -> JSONResponse:
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    authenticator: Authenticator = request.app.state.authenticator
     zone = next((each for each in hooks_of(lockstep).zones if each.name == name), None)
-    gatekeeper.guard(address_of(request), lambda: _authenticate(zone, token))
+    authenticator.guard(address_of(request), lambda: _authenticate(zone, token))
     assert zone is not None  # nobody has its token
     given = dict(request.query_params)
     if is_test(given):

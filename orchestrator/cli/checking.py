@@ -23,12 +23,17 @@ def problems_of(hooks: Hooks) -> list[LockstepError]:
 
 def _looks(hooks: Hooks) -> Iterator[Callable[[], object]]:
     """All that can be looked at without asking anybody."""
+    # Templates and services are imported where they are needed: they take their time.
     for path in (*(each.secret_file for each in hooks.triggers), *(each.secret_file for each in hooks.webhooks)):
         yield partial(secrets.keys, path)
+    if hooks.triggers:
+        from orchestrator.services import versions  # noqa: PLC0415
+
+        for template in (template for trigger in hooks.triggers for template in trigger.apps.values()):
+            yield partial(versions.check, template)
     for zone in hooks.zones:
         yield partial(secrets.tokens, zone.secret_file)
     if hooks.notices:
-        # Imported where it is needed: templates and services take their time.
         from orchestrator.adapters.notify import NoticeReceiver  # noqa: PLC0415
 
         for notice in hooks.notices:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.api import problems
-from orchestrator.api.asking import Gatekeeper
+from orchestrator.api.asking import Authenticator
 from orchestrator.api.lifetime import applications, deployments, environments, unsupported
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.errors import LockstepError
@@ -37,11 +37,11 @@ class EitherSlash:
         await self._app(scope, receive, send)
 
 
-def make_lifetime(lockstep: Lockstep, gatekeeper: Gatekeeper) -> FastAPI:
+def make_lifetime(lockstep: Lockstep, authenticator: Authenticator) -> FastAPI:
     """The application over the parts that the whole server has. Its document is LifeTime's, so it publishes none."""
     app = FastAPI(title="LifeTime Deployment API", openapi_url=None, redirect_slashes=False)
     app.state.lockstep = lockstep
-    app.state.gatekeeper = gatekeeper
+    app.state.authenticator = authenticator
     for module in (unsupported, environments, applications, deployments):
         app.include_router(module.router, prefix=BASE)
     app.add_middleware(EitherSlash)

@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture
 def site(made: Site) -> Site:
     """With nobody's failures counted yet."""
-    made.app.state.gatekeeper = type(made.app.state.gatekeeper)(made.lockstep)
+    made.app.state.authenticator = type(made.app.state.authenticator)(made.lockstep)
     return made
 
 

@@ -484,7 +484,7 @@ def test_the_log_of_a_fault_names_the_route_and_not_the_path(
     served: Served,
 ) -> None:
     with structlog.testing.capture_logs() as logged:
-        served.app.state.gatekeeper = None
+        served.app.state.authenticator = None
         assert served.ask("GET", f"/zones/containers/{TOKEN}/prepare").status_code == 500
     (entry,) = logged
     assert (entry["method"], entry["route"]) == ("GET", "/zones/{name}/{token}/{step}")

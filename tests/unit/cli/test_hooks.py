@@ -97,11 +97,15 @@ def test_a_file_that_is_right(home: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_all_that_is_wrong_beyond_the_file_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "chatops.secret").chmod(0o644)
     file = home / "hooks.yml"
-    file.write_text(file.read_text() + '    title: "{{ fleat }}"\n')
+    trigger = f'triggers: {{ci: {{fleet: Lab/web, secret_file: {home}/ci.secret, apps: {{ToDo: "{{% for %}}"}}}}}}\n'
+    (home / "ci.secret").touch(mode=0o600)
+    (home / "ci.secret").write_text("planted-key-9876543210")
+    file.write_text(file.read_text() + '    title: "{{ fleat }}"\n' + trigger)
     said = read(capsys, "hooks", "check", code=Exit.USAGE)
     found = [(each["what"], each["where"]) for each in said["problems"]]
     assert found == [
         ("others may use a file of secrets", f"{home}/chatops.secret"),
+        ("not a template of a version", "{% for %}"),
         ("a template can't be rendered", "notices.team.title"),
     ]
     assert "chmod 600" in typed(capsys, "hooks", "check", code=Exit.USAGE)
