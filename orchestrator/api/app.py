@@ -10,7 +10,6 @@ from orchestrator.api import health, hooks, problems, zones
 from orchestrator.api.asking import Authenticator
 from orchestrator.api.document import Application
 from orchestrator.api.lifetime.application import PREFIX, make_lifetime
-from orchestrator.api.v1 import deliveries
 from orchestrator.api.v1 import router as v1
 from orchestrator.api.v1.feed import Feed
 from orchestrator.api.v1.limit import Limited
@@ -43,7 +42,6 @@ def make_app(lockstep: Lockstep) -> FastAPI:
     app.include_router(v1.router)
     app.include_router(hooks.router)
     app.include_router(zones.router)
-    app.include_router(deliveries.router)
     app.mount(PREFIX, make_lifetime(lockstep, app.state.authenticator))
     app.add_middleware(Limited)
     app.add_exception_handler(LockstepError, problems.lockstep_error)

@@ -144,8 +144,10 @@ class Deliveries(Protocol):
         """One delivery, or None."""
         ...
 
-    def deliveries(self, receiver: str | None = None, *, failed: bool = False, limit: int = 50) -> list[Delivery]:
-        """Deliveries, newest first; `failed`: those alone that were given up."""
+    def deliveries(
+        self, receiver: str | None = None, *, failed: bool = False, before: int | None = None, limit: int = 50
+    ) -> list[Delivery]:
+        """Deliveries, newest first: below number `before`; `failed`: those alone that were given up."""
         ...
 
     def repeat(self, chosen: Mapping[int, timedelta], actor: str) -> None:

@@ -90,11 +90,15 @@ class SqlDeliveries:
         """One delivery, or None."""
         return next(iter(self._read(_told().where(deliveries.c.id == number))), None)
 
-    def deliveries(self, receiver: str | None = None, *, failed: bool = False, limit: int = 50) -> list[Delivery]:
-        """Deliveries, newest first."""
+    def deliveries(
+        self, receiver: str | None = None, *, failed: bool = False, before: int | None = None, limit: int = 50
+    ) -> list[Delivery]:
+        """Deliveries, newest first: below number `before`."""
         query = _told().order_by(deliveries.c.id.desc()).limit(limit)
         if receiver is not None:
             query = query.where(deliveries.c.receiver == receiver)
+        if before is not None:
+            query = query.where(deliveries.c.id < before)
         if failed:
             query = query.where(deliveries.c.due_at.is_(None), deliveries.c.delivered_at.is_(None))
         return self._read(query)

@@ -314,3 +314,32 @@ class Verified(BaseModel):
     entries: int
     digest: str
     problem: str | None
+
+
+class Event(BaseModel):
+    """What happened, as webhooks and streams tell it."""
+
+    number: int
+    event: str = Field(examples=["deployment.done"])
+    at: Time
+    actor: str
+    fleet: str
+    deployment: int | None
+    detail: dict[str, Any]
+
+
+class Delivery(BaseModel):
+    """An event for a receiver, and what became of it. `next_try` is null where nobody tries any more."""
+
+    id: int
+    receiver: str = Field(examples=["webhook/chatops"])
+    state: str = Field(examples=["delivered"])
+    attempts: int
+    status: int | None
+    created_at: Time
+    next_try: Time | None
+    delivered_at: Time | None
+    gives_up_at: Time | None
+    problem: dict[str, str]
+    webhook_id: str
+    event: Event

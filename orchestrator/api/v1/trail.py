@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from orchestrator.api.asking import Parts
 from orchestrator.api.v1 import models
 from orchestrator.api.v1.answers import ANYWHERE
 from orchestrator.api.v1.pages import Pages
 from orchestrator.api.v1.tokens import Administrator
-from orchestrator.domain.trail import BEGINNING, broken
+from orchestrator.domain.release import SHA256
+from orchestrator.services.trail import verify
 from orchestrator.services.views import entry_view
 
 router = APIRouter(tags=["trail"], responses=ANYWHERE)
@@ -26,10 +27,19 @@ def list_trail(lockstep: Parts, who: Administrator, pages: Pages) -> dict[str, A
 
 
 @router.get("/trail/verify", summary="Whether the trail is whole", response_model=models.Verified)
-def verify_trail(lockstep: Parts, who: Administrator) -> dict[str, Any]:
-    """Every entry is computed again, and must follow from the one before it."""
+def verify_trail(
+    lockstep: Parts,
+    who: Administrator,
+    expect: Annotated[
+        str | None, Query(pattern=SHA256.pattern, description="A digest that was kept elsewhere.")
+    ] = None,
+) -> dict[str, Any]:
+    """Every entry is computed again, and must follow from the one before it. `entries` counts those that do."""
     del who
-    problem = broken(lockstep.trail.all())
-    last = lockstep.trail.last()
-    number, digest = (0, BEGINNING) if last is None else (last.number, last.digest)
-    return {"intact": problem is None, "entries": number, "digest": digest, "problem": problem}
+    found = verify(lockstep.trail, expect)
+    return {
+        "intact": found.whole,
+        "entries": found.entries,
+        "digest": found.digest,
+        "problem": found.wrong or None,
+    }

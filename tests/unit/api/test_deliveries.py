@@ -65,13 +65,16 @@ def bearer(lockstep: Lockstep, *grants: Grant) -> dict[str, str]:
 
 def test_the_log_is_newest_first_and_can_be_narrowed(lockstep: Lockstep, client: Client) -> None:
     admin = bearer(lockstep, Grant(Role.ADMIN))
-    found = client.get(PATH, headers=admin).json()["deliveries"]
+    found = client.get(PATH, headers=admin).json()["items"]
     assert [(each["id"], each["state"]) for each in found] == [(2, "waiting"), (1, "given-up")]
     assert found[1]["event"]["event"] == "deployment.aborted"
     assert found[1]["problem"]["what"] == "the receiver did not take it"
-    assert [each["id"] for each in client.get(f"{PATH}?limit=1", headers=admin).json()["deliveries"]] == [2]
-    assert [each["id"] for each in client.get(f"{PATH}?failed=true", headers=admin).json()["deliveries"]] == [1]
-    assert client.get(f"{PATH}?receiver=notice/team", headers=admin).json() == {"deliveries": []}
+    page = client.get(f"{PATH}?limit=1", headers=admin).json()
+    assert [each["id"] for each in page["items"]] == [2]
+    behind = client.get(f"{PATH}?cursor={page['next']}", headers=admin).json()
+    assert ([each["id"] for each in behind["items"]], behind["next"]) == ([1], None)
+    assert [each["id"] for each in client.get(f"{PATH}?failed=true", headers=admin).json()["items"]] == [1]
+    assert client.get(f"{PATH}?receiver=notice/team", headers=admin).json() == {"items": [], "next": None}
     assert client.get(f"{PATH}?limit=0", headers=admin).status_code == 422
 
 
