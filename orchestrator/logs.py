@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
+from orchestrator.domain.access import without_tokens
 from orchestrator.domain.errors import UsageError
 
 FORMATS = ("auto", "json", "text")
+#: A fault's places and words, never what the variables held: that may be a token.
+WITHOUT_VALUES = ExceptionDictTransformer(show_locals=False)
 
 
 def configure(log_format: str) -> None:
@@ -26,9 +31,9 @@ def configure(log_format: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if as_text
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(sort_keys=True)]
+        else [structlog.processors.ExceptionRenderer(WITHOUT_VALUES), structlog.processors.JSONRenderer(sort_keys=True)]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -39,7 +44,7 @@ def configure(log_format: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, _masked],
         )
     )
     root = logging.getLogger()
@@ -47,3 +52,9 @@ def configure(log_format: str) -> None:
     root.setLevel(logging.INFO)
     for noisy in ("paramiko", "httpx", "httpcore", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _masked(logger: object, method: str, line: Any) -> str:
+    """A line as it goes out: whatever somebody put into an event, no token is in it."""
+    del logger, method
+    return without_tokens(line)

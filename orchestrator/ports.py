@@ -14,7 +14,7 @@ from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
 from orchestrator.domain.release import Content, Manifest
 from orchestrator.domain.rotation import Drain
-from orchestrator.domain.trail import Action, Entry
+from orchestrator.domain.trail import ITSELF, Action, Entry
 from orchestrator.ota.doctor.look import Errand, Look, Unseen
 
 
@@ -41,8 +41,11 @@ class Clock(Protocol):
 class Releases(Protocol):
     """The ledger's releases."""
 
-    def add_release(self, record: ReleaseRecord) -> ReleaseRecord:
-        """Store it, or return the one that is there with the same digest; `ConflictError` for another digest."""
+    def add_release(self, record: ReleaseRecord, *, actor: str = ITSELF) -> ReleaseRecord:
+        """Store it, or return the one that is there with the same digest; `ConflictError` for another digest.
+
+        `actor` is who brought it, for the trail.
+        """
         ...
 
     def release(self, app: str, version: str) -> ReleaseRecord | None:
@@ -57,7 +60,10 @@ class Releases(Protocol):
 
 
 class Deployments(Protocol):
-    """The ledger's deployments: the only record of what was decided."""
+    """The ledger's deployments: the only record of what was decided.
+
+    What changes anything writes its entry into the trail in the same transaction. `actor` is who asked for it.
+    """
 
     def plan(self, plan: Plan) -> Deployment:
         """Open a deployment under the fleet's next epoch.
@@ -111,11 +117,13 @@ class Deployments(Protocol):
         """From verifying to prepared where the row says hold, else to arming; by compare-and-set."""
         ...
 
-    def release_hold(self, number: int) -> bool:
+    def release_hold(self, number: int, *, actor: str = ITSELF) -> bool:
         """Let a held deployment go on: clears hold and its times. False when it is decided already."""
         ...
 
-    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+    def decide(
+        self, number: int, decision: Decision, troubles: Sequence[Trouble], *, actor: str = ITSELF
+    ) -> Decision | None:
         """Write the decision, durably, if there is none and the state allows it. Returns the one that stands."""
         ...
 
@@ -187,7 +195,7 @@ class Builds(Protocol):
         """Record a build. The same again is no change; `ConflictError` where its id is another build's."""
         ...
 
-    def retire_build(self, environment: str, app: str, name: str) -> Build:
+    def retire_build(self, environment: str, app: str, name: str, *, actor: str = ITSELF) -> Build:
         """Say that nobody has it any more. `UsageError` where it is not known."""
         ...
 
@@ -259,8 +267,15 @@ class Trail(Protocol):
         """Add what changed nothing else in the ledger: what did is added with the change."""
         ...
 
-    def entries(self, after: int = 0, limit: int = 500) -> Sequence[Entry]:
-        """Entries in their order, from the one behind number `after` on."""
+    def entries(self, after: int = 0, limit: int = 500, *, fleet: str | None = None) -> Sequence[Entry]:
+        """Entries in their order, from the one behind number `after` on, of one fleet or all.
+
+        `UnreadableError` where the first of them is none: those before an unreadable one are answered.
+        """
+        ...
+
+    def newest(self, limit: int, *, fleet: str | None = None) -> Sequence[Entry]:
+        """The newest entries, in their order."""
         ...
 
     def last(self) -> Entry | None:

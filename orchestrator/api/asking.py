@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -14,6 +14,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from inventory.model import Environment, Fleet, Inventory
 from orchestrator.adapters.inventory import select_fleet
+from orchestrator.api.addresses import counted_as
 from orchestrator.api.problems import NotFoundError, TooManyError
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.access import Permission, Principal
@@ -22,6 +23,8 @@ from orchestrator.services.access import require
 
 #: Failed attempts of one client address in a minute, after which it has to wait.
 MOST_FAILURES = 10
+
+T = TypeVar("T")
 
 
 class Gatekeeper:
@@ -34,11 +37,15 @@ class Gatekeeper:
 
     def admit(self, address: str, token: str) -> Principal:
         """The principal; `UnauthenticatedError`, or `TooManyError` before the token is looked at at all."""
+        return self.guard(address, lambda: self._lockstep.access.authenticate(token))
+
+    def guard(self, address: str, authenticate: Callable[[], T]) -> T:
+        """What `authenticate` says, where the address has not failed too often; else as `admit`."""
         if not self._failures.test(self._limit, address):
             when = self._failures.get_window_stats(self._limit, address).reset_time
             raise TooManyError(max(1, round(when - time.time())))
         try:
-            return self._lockstep.access.authenticate(token)
+            return authenticate()
         except UnauthenticatedError:
             self._failures.hit(self._limit, address)
             raise
@@ -48,6 +55,11 @@ def lockstep_of(request: Request) -> Lockstep:
     """The parts, wired."""
     lockstep: Lockstep = request.app.state.lockstep
     return lockstep
+
+
+def address_of(request: Request) -> str:
+    """Where the request comes from, as the limits count it; "" where nobody knows."""
+    return counted_as(request.client.host if request.client else "")
 
 
 def principal_of(
@@ -60,7 +72,7 @@ def principal_of(
         raise UnauthenticatedError(
             "the request has no token", expected="a header Authorization: Bearer TOKEN", remedy="lockstep token issue"
         )
-    return gatekeeper.admit(request.client.host if request.client else "", given.credentials)
+    return gatekeeper.admit(address_of(request), given.credentials)
 
 
 Parts = Annotated[Lockstep, Depends(lockstep_of)]

@@ -13,12 +13,14 @@ from orchestrator.domain.errors import LockstepError
 router = APIRouter(tags=["health"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Whether the server lives")
 def healthz() -> dict[str, str]:
     """It answers."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Whether the server can do its work", responses={503: {"description": "Not now."}})
 def readyz(lockstep: Parts) -> JSONResponse:
     """The ledger, the broker and the inventory, each by its own word."""

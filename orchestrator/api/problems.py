@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from orchestrator.domain.access import without_tokens
 from orchestrator.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -90,9 +92,11 @@ def kind(error: LockstepError) -> tuple[str, int, str]:
 
 
 def document(name: str, status: int, title: str, detail: str = "", **members: Any) -> dict[str, Any]:
-    """A problem's JSON. Empty members are left out."""
+    """A problem's JSON. Empty members are left out; a token that an error quotes is not told."""
     words = {"type": f"urn:lockstep:problem:{name}", "title": title, "status": status, "detail": detail, **members}
-    return {key: value for key, value in words.items() if value not in ("", None)}
+    told = {key: value for key, value in words.items() if value not in ("", None)}
+    shown: dict[str, Any] = json.loads(without_tokens(json.dumps(told)))
+    return shown
 
 
 #: What is told of a fault of ours.
@@ -148,5 +152,7 @@ async def http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours. The log has it; who asked is told no more than that."""
-    log.error("a request failed", path=request.url.path, exc_info=error)
+    # The route's pattern, not the path: a path may hold a secret (docs/hooks.md, "Polled zones").
+    route = getattr(request.scope.get("route"), "path", "")
+    log.error("a request failed", method=request.method, route=route, exc_info=error)
     return JSONResponse(FAULT, 500, {}, MEDIA_TYPE)

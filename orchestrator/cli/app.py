@@ -20,6 +20,8 @@ from orchestrator.cli import (
     rotation,
     serve,
     standalone,
+    token,
+    trail,
 )
 from orchestrator.cli.output import exit_code, print_error
 from orchestrator.domain.errors import LockstepError
@@ -48,6 +50,8 @@ app.add_typer(inventory.app, name="inventory", help="Environments, fleets, front
 app.add_typer(frontend.app, name="frontend", help="What a frontend needs.")
 app.command("observe")(observe.observe)
 app.add_typer(ota.app, name="ota", help="Over-the-air updates in the field.")
+app.add_typer(token.app, name="token", help="API tokens: issue, list, revoke.")
+app.add_typer(trail.app, name="trail", help="Who changed what.")
 app.command("serve")(serve.serve)
 app.command("standalone")(standalone.standalone)
 app.add_typer(lab.app, name="lab", help="A real fleet on this machine, to try things out.")

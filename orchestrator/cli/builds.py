@@ -74,7 +74,7 @@ def retire(environment: Environment, app_name: AppName, build: BuildId, as_json:
     Example:
       lockstep builds retire Production ToDo 7.1.0-998
     """
-    _say(Lockstep().builds.retire_build(environment, app_name, build), "retired", as_json)
+    _say(Lockstep().builds.retire_build(environment, app_name, build, actor=actor()), "retired", as_json)
 
 
 def _say(build: Build, verb: str, as_json: bool) -> None:

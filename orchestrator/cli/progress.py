@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.output import Exit
-from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, Report, State, Step, Trouble
+from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, Plan, Report, State, Step, Trouble
 from orchestrator.domain.errors import LockstepError, Problem, UnansweredError
 from orchestrator.ports import Deployments
 from orchestrator.services.coordinator import found
@@ -190,7 +190,7 @@ def last_word(deployment: Deployment, before: int | None, drained: Sequence[str]
             until = f" until {plan.due_at or plan.expires_at:%Y-%m-%d %H:%M} UTC"
             return [
                 Text(f"prepared: {plan.fleet} holds epoch {deployment.epoch} ({apps}), proven on {everyone},{until}"),
-                Text(f"  go on: lockstep continue {number}; or drop it: lockstep abort {number}"),
+                Text(f"  go on{_by_whom(plan)}: lockstep continue {number}; or drop it: lockstep abort {number}"),
             ]
         case Exit.ABORTED if readmits:
             line = f"aborted: {', '.join(plan.frontends)} of {plan.fleet} stay out of rotation"
@@ -204,6 +204,10 @@ def last_word(deployment: Deployment, before: int | None, drained: Sequence[str]
         Text(f"open: deployment {number} goes on without this command ({deployment.state})", "bold yellow"),
         Text(f"  watch it: lockstep deployments show {number}; end it: lockstep abort {number}"),
     ]
+
+
+def _by_whom(plan: Plan) -> str:
+    return f", by somebody else than {plan.actor}" if plan.four_eyes else ""
 
 
 def _open(deployment: Deployment) -> list[Text]:

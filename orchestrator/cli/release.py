@@ -14,7 +14,7 @@ from rich.table import Table
 
 from orchestrator.adapters.sources import entries
 from orchestrator.bootstrap import Lockstep
-from orchestrator.cli.deployments import parse_changes
+from orchestrator.cli.deployments import actor, parse_changes
 from orchestrator.cli.output import AsJson, messages, print_json, results
 from orchestrator.cli.updates import update_lines
 from orchestrator.domain.difference import Difference
@@ -46,7 +46,7 @@ def build(
     found = entries(source)
     with _progress() as watch:
         releasing = _releasing()
-        built = (releasing.preview if dry_run else releasing.build)(found, name, watch)
+        built = releasing.preview(found, name, watch) if dry_run else releasing.build(found, name, watch, actor=actor())
     if as_json:
         print_json(built_view(built, dry_run=dry_run))
     else:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+#: ``lks_`` (so that scanners of repositories know one), the public part, and 256 random bits.
+TOKEN = re.compile(r"lks_(?P<public>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})")
 
 #: The environment of a grant that holds everywhere.
 EVERYWHERE = "*"
@@ -44,6 +48,27 @@ ALLOWED: Mapping[Role, frozenset[Permission]] = {
     Role.APPROVER: frozenset({Permission.READ, Permission.CONTINUE, Permission.ABORT}),
     Role.ADMIN: frozenset(Permission),
 }
+
+
+#: Who may let a deployment go on where four eyes are asked for. Who deploys there is somebody else.
+APPROVING = frozenset({Role.APPROVER, Role.ADMIN})
+
+
+def without_tokens(text: str) -> str:
+    """The text with no more of every token in it than may be shown: for logs and for what errors quote."""
+    return TOKEN.sub(r"lks_\g<public>_…", text)
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two actors may be one person: another token of the same name, or the name in other letters, is no other.
+
+    What follows the ``#`` tells tokens of one name apart.
+    """
+    return _person(one) == _person(other)
+
+
+def _person(actor: str) -> str:
+    return actor.partition("#")[0].strip().casefold()
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -159,6 +159,14 @@ class Plan:
     updates: tuple[Update, ...] = ()
     after: int | None = None
 
+    @property
+    def four_eyes(self) -> bool:
+        """Whether somebody else than the actor has to let it go on: as the fleet said when this was planned.
+
+        A readmission moves no fleet, and needs nobody.
+        """
+        return self.kind is not Kind.READMIT and self.snapshot.get("four_eyes") is True
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:

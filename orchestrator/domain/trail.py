@@ -10,14 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+from orchestrator.domain.errors import LockstepError
 
 #: What the first entry has in place of a previous digest.
 BEGINNING = "0" * 64
 #: Who acts where nobody asked: the workers, by what the ledger says.
 ITSELF = "lockstep"
+
+
+class UnreadableError(LockstepError):
+    """An entry of the trail that is no entry: whatever wrote it was not Lockstep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,10 @@ class Entry:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def following(last: Entry | None, action: Action, at: datetime) -> Entry:
-    """The entry that comes after `last`, or the first."""
-    number, previous = (1, BEGINNING) if last is None else (last.number + 1, last.digest)
-    draft = Entry(number, at, action, previous, "")
-    return Entry(number, at, action, previous, draft.computed())
+def following(action: Action, at: datetime, number: int = 0, digest: str = BEGINNING) -> Entry:
+    """The entry that comes after that of this number and digest; by default the first."""
+    draft = Entry(number + 1, at, action, digest, "")
+    return replace(draft, digest=draft.computed())
 
 
 def broken(entries: Iterable[Entry], last: Entry | None = None) -> str | None:

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.domain.access import Grant, Permission, Principal
+from orchestrator.domain.access import APPROVING, TOKEN, Grant, Permission, Principal
 from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.errors import ForbiddenError, UnauthenticatedError, UsageError
 from orchestrator.ports import Clock, Token, Tokens
 
-#: ``lks_`` (so that scanners of repositories know one), the public part, and 256 random bits.
-TOKEN = re.compile(r"lks_(?P<public>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})")
 #: What a token's bearer is called in the trail.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: The part of a token that may be shown.
+PUBLIC = re.compile(r"[0-9a-f]{12}")
 #: Compared where there is no such token, so that an answer takes as long.
 _NOBODY = "0" * 64
 
@@ -44,11 +44,21 @@ class Access:
         self.tokens.add_token(token)
         return token, f"lks_{public}_{secret}"
 
-    def revoke(self, public: str, actor: str) -> Token:
-        """Not valid from now on. `UsageError` where there is no such token."""
-        token = self.tokens.revoke_token(public, actor)
+    def revoke(self, named: str, actor: str) -> Token:
+        """Not valid from now on; once more is no change. `named` is its public part, or the whole token.
+
+        `UsageError` where there is no such token. What was given is told only where it can't be a secret.
+        """
+        whole = TOKEN.fullmatch(named)
+        public = named.removeprefix("lks_") if whole is None else whole["public"]
+        known = PUBLIC.fullmatch(public) is not None
+        token = self.tokens.revoke_token(public, actor) if known else None
         if token is None:
-            raise UsageError(f"there is no token {public[:20]}", remedy="see: lockstep token list")
+            raise UsageError(
+                f"there is no token {public}" if known else "not the public part of a token",
+                expected="the 12 hex digits that stand for a token, as the list of tokens has them",
+                remedy="see: lockstep token list",
+            )
         return token
 
     def authenticate(self, text: str) -> Principal:
@@ -78,18 +88,33 @@ def require(principal: Principal, permission: Permission, environment: str | Non
         raise ForbiddenError(
             f"{principal.name} may not {permission}{where}",
             expected=f"a token with a role that allows it{where}",
-            found=", ".join(f"{grant.role} in {grant.environment}" for grant in principal.grants),
+            found=_granted(principal),
         )
 
 
 def require_continue(principal: Principal, deployment: Deployment) -> None:
-    """`ForbiddenError` where the principal may not let this deployment go on."""
-    require(principal, Permission.CONTINUE, environment_of(deployment.plan.fleet))
+    """`ForbiddenError` where the principal may not let the deployment go on, or have it carried on.
+
+    Where four eyes are asked for and nothing is decided, only approvers and admins may; that it is somebody else than
+    who planned it, `Deploying.proceed` sees to.
+    """
+    environment = environment_of(deployment.plan.fleet)
+    require(principal, Permission.CONTINUE, environment)
+    if deployment.plan.four_eyes and deployment.decision is None and not principal.has(APPROVING, environment):
+        raise ForbiddenError(
+            f"{principal.name} may not continue deployment {deployment.id}: {environment} asks for four eyes",
+            expected=f"a token with the role {' or '.join(sorted(APPROVING))} in {environment}",
+            found=_granted(principal),
+        )
 
 
 def environment_of(fleet: str) -> str:
     """The environment in a fleet's key."""
     return fleet.partition("/")[0]
+
+
+def _granted(principal: Principal) -> str:
+    return ", ".join(f"{grant.role} in {grant.environment}" for grant in principal.grants)
 
 
 def _hash(secret: str) -> str:

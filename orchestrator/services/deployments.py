@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from inventory.model import Fleet, MountedApp
+from orchestrator.domain.access import same_person
 from orchestrator.domain.activation import Activation, ActivationName, Placement, digests
 from orchestrator.domain.deployment import Decision, Deployment, Kind, Plan, State, Trouble
-from orchestrator.domain.errors import ConflictError, LockstepError, Problem, UsageError
+from orchestrator.domain.errors import ConflictError, ForbiddenError, LockstepError, Problem, UsageError
 from orchestrator.domain.update import NO_CONSENT, Consent
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Builds, Clock, Deployments, Dispatch, Ledger
@@ -136,9 +137,13 @@ class Deploying:
         return self._whole(fleet, Kind.ROLLBACK, changes, placements, schedule, actor, everybody, after, before)
 
     def proceed(self, number: int, actor: str) -> Deployment:
-        """Let a held deployment go on, or carry on one whose outcome is open. `ConflictError` where it has ended."""
+        """Let a held deployment go on, or carry on one whose outcome is open.
+
+        Raises:
+            ConflictError: It has ended, or is not held.
+            ForbiddenError: Its fleet asks for four eyes, and `actor` is who planned it.
+        """
         deployment = found(self.ledger, number)
-        del actor  # the ledger's record of who did
         if deployment.state.ended:
             raise ConflictError(f"deployment {number} has ended: {deployment.state}", remedy="plan a new one")
         if deployment.decision is None:
@@ -149,7 +154,8 @@ class Deploying:
                     found=f"state {deployment.state}",
                     remedy=f"wait for it: lockstep deployments show {number}; or end it: lockstep abort {number}",
                 )
-            self.ledger.release_hold(number)
+            _refuse_same_eyes(deployment, actor)
+            self.ledger.release_hold(number, actor=actor)
         self.ledger.note_troubles(number, [])
         self.dispatch.coordinate(number)
         return found(self.ledger, number)
@@ -158,7 +164,7 @@ class Deploying:
         """Write the decision to abort, and have the frontends disarmed. `ConflictError` after the commit."""
         deployment = found(self.ledger, number)
         asked = Problem("an operator aborted it", found=actor)
-        stands = self.ledger.decide(number, Decision.ABORT, [Trouble("abort", "", asked.as_dict())])
+        stands = self.ledger.decide(number, Decision.ABORT, [Trouble("abort", "", asked.as_dict())], actor=actor)
         if stands is not Decision.ABORT:
             raise ConflictError(
                 f"deployment {number} was committed: it can't be aborted",
@@ -246,7 +252,7 @@ class Deploying:
             raise UsageError(f"nothing would be served by {fleet.key}", expected="at least one app of the fleet")
         releases = {digest: described(self.artifacts, digest) for digest in digests(placements)}
         layout(Activation.of(ActivationName(1, "0" * 16), placements), releases)
-        hold = schedule.hold or schedule.due_at is not None
+        hold = _is_held(fleet, kind, schedule)
         begins = schedule.due_at or self.clock()
         return Plan(
             fleet=fleet.key,
@@ -261,6 +267,31 @@ class Deploying:
             expires_at=begins + timedelta(hours=fleet.policy.hold_hours) if hold else None,
             updates=self.updating.updates(fleet, before, placements),
             after=after,
+        )
+
+
+def _is_held(fleet: Fleet, kind: Kind, schedule: Schedule) -> bool:
+    """Whether to stop before the flip. `UsageError` for a time where somebody else has to let it go on."""
+    if kind is Kind.READMIT or not fleet.four_eyes:
+        return schedule.hold or schedule.due_at is not None
+    if schedule.due_at is not None:
+        raise UsageError(
+            f"{fleet.key} can't be moved at a time: {fleet.environment} asks for four eyes",
+            expected="no time: somebody else has to let it go on",
+            found=f"{schedule.due_at:%Y-%m-%d %H:%M} UTC",
+            remedy="deploy without a time: it is held until somebody else continues it",
+        )
+    return True
+
+
+def _refuse_same_eyes(deployment: Deployment, actor: str) -> None:
+    if deployment.plan.four_eyes and same_person(actor, deployment.plan.actor):
+        raise ForbiddenError(
+            f"{deployment.plan.fleet} asks for four eyes: who deploys can't be who continues",
+            where=f"deployment {deployment.id}",
+            expected=f"somebody else than {deployment.plan.actor}",
+            found=actor,
+            remedy=f"ask somebody else: lockstep continue {deployment.id}; or end it: lockstep abort {deployment.id}",
         )
 
 

@@ -44,7 +44,7 @@ def due(deployment: Deployment, now: datetime) -> Due | None:
     if deployment.state is not State.PREPARED:
         return Due.LEAD
     # Without its hold it was released already, and the message to go on got lost.
-    if not plan.hold or (plan.due_at is not None and plan.due_at <= now):
+    if not plan.hold or (plan.due_at is not None and plan.due_at <= now and not plan.four_eyes):
         return Due.CONTINUE
     if plan.expires_at is not None and plan.expires_at <= now:
         return Due.EXPIRE

@@ -12,6 +12,7 @@ from orchestrator.domain.described import DECLARATIONS, Described
 from orchestrator.domain.difference import Difference, difference
 from orchestrator.domain.errors import ConflictError, ReleaseError, UsageError
 from orchestrator.domain.release import VERSION, Content, File, Hasher, Manifest
+from orchestrator.domain.trail import ITSELF
 from orchestrator.domain.upgrade import Upgrade, upgrade
 from orchestrator.ports import Artifacts, Clock, ReleaseRecord, Releases
 
@@ -49,8 +50,12 @@ class Releasing:
     clock: Clock
     limits: Limits = LIMITS
 
-    def build(self, source: Iterable[Entry], name: ReleaseName, watch: Watch | None = None) -> Built:
+    def build(
+        self, source: Iterable[Entry], name: ReleaseName, watch: Watch | None = None, *, actor: str = ITSELF
+    ) -> Built:
         """Store what `source` brings as the release `name`. The same content again is no change.
+
+        `actor` is who brings it, for the trail.
 
         Raises:
             UsageError: the app or the version can't be a name.
@@ -62,7 +67,7 @@ class Releasing:
             manifest = self._gather(source, intake.add, watch)
             built = self._compare(name, manifest)
             intake.commit(manifest)
-        return replace(built, record=self.releases.add_release(built.record))
+        return replace(built, record=self.releases.add_release(built.record, actor=actor))
 
     def preview(self, source: Iterable[Entry], name: ReleaseName, watch: Watch | None = None) -> Built:
         """What `build` would do. Raises what it would raise, and changes nothing."""

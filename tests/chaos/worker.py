@@ -17,6 +17,7 @@ from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, State, Step, Trouble
+from orchestrator.domain.trail import ITSELF
 from orchestrator.ports import Clock
 from orchestrator.settings import Settings
 from tests.chaos.points import Point
@@ -55,11 +56,13 @@ class TrappedLedger(SqlLedger):
         """To prepared or arming, then its point."""
         return self._passed(number, super().prepare(number))
 
-    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+    def decide(
+        self, number: int, decision: Decision, troubles: Sequence[Trouble], *, actor: str = ITSELF
+    ) -> Decision | None:
         """The decision, between its two points where it is to commit."""
         if decision is Decision.COMMIT:
             self._trap.pass_by(Point.BEFORE_DECISION, number)
-        stands = super().decide(number, decision, troubles)
+        stands = super().decide(number, decision, troubles, actor=actor)
         if decision is Decision.COMMIT:
             self._trap.pass_by(Point.AFTER_DECISION, number)
         return stands

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 
 from orchestrator.adapters.ledger.engine import open_engine, revision, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
-from orchestrator.adapters.ledger.tables import REVISION
+from orchestrator.adapters.ledger.tables import REVISION, metadata
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Step
 from orchestrator.domain.errors import ConflictError, LockstepError
 from orchestrator.ports import Ledger, ReleaseRecord
@@ -212,8 +212,10 @@ def test_a_process_that_has_upgraded_keeps_no_other_from_it(ledger_url: str) -> 
     upgrade(first)
     with first.connect() as still_there:
         still_there.exec_driver_sql("DELETE FROM alembic_version")
-        for table in ("reports", "drains", "builds", "deployments", "releases"):
-            still_there.exec_driver_sql(f"DROP TABLE {table}")
+        for table in reversed(metadata.sorted_tables):
+            still_there.exec_driver_sql(f"DROP TABLE {table.name}")
+        if first.dialect.name == "postgresql":
+            still_there.exec_driver_sql("DROP FUNCTION trail_only_grows()")
     upgrade(second)
     assert revision(second) == REVISION
     first.dispose()

@@ -13,6 +13,7 @@ import pytest
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Report, State, Step, Trouble
 from orchestrator.domain.errors import UnansweredError
+from orchestrator.domain.trail import ITSELF
 from tests.protocol.endings import ABORTED, DONE, UNCONFIRMED, UNFLIPPED, ends, well_ended
 from tests.protocol.fleets import Site
 from tests.protocol.simulation.explorer import explore
@@ -91,13 +92,15 @@ class UnansweringLedger(MemoryLedger):
         self.written = written
         self.answers = False
 
-    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+    def decide(
+        self, number: int, decision: Decision, troubles: Sequence[Trouble], *, actor: str = ITSELF
+    ) -> Decision | None:
         """Raises once."""
         if self.answers:
-            return super().decide(number, decision, troubles)
+            return super().decide(number, decision, troubles, actor=actor)
         self.answers = True
         if self.written:
-            super().decide(number, decision, troubles)
+            super().decide(number, decision, troubles, actor=actor)
         raise UnansweredError("the ledger did not say whether it wrote")
 
 
@@ -144,10 +147,12 @@ class InterruptedLedger(MemoryLedger):
         self._before()
         return super().prepare(number)
 
-    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+    def decide(
+        self, number: int, decision: Decision, troubles: Sequence[Trouble], *, actor: str = ITSELF
+    ) -> Decision | None:
         """The decision."""
         self._before()
-        return super().decide(number, decision, troubles)
+        return super().decide(number, decision, troubles, actor=actor)
 
     def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:
         """A reading."""

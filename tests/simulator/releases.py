@@ -12,6 +12,7 @@ from typing import BinaryIO
 from inventory.model import Fleet
 from orchestrator.domain.build import Build
 from orchestrator.domain.release import File, Manifest, ota_hash
+from orchestrator.domain.trail import ITSELF
 from orchestrator.ports import Intake, ReleaseRecord
 from tests.protocol.simulation.ledger import MemoryLedger
 
@@ -101,9 +102,9 @@ class SimulatedLedger(MemoryLedger):
             (APP, version): ReleaseRecord(APP, version, manifest(version).digest, 1, 1, EPOCH) for version in VERSIONS
         }
 
-    def add_release(self, record: ReleaseRecord) -> ReleaseRecord:
+    def add_release(self, record: ReleaseRecord, *, actor: str = ITSELF) -> ReleaseRecord:
         """All are there from the start."""
-        raise AssertionError(f"simulations build no release: {record}")
+        raise AssertionError(f"simulations build no release: {record} by {actor}")
 
     def release(self, app: str, version: str) -> ReleaseRecord | None:
         """One release, or None."""
@@ -129,9 +130,9 @@ class NoBuilds:
         """None is recorded."""
         raise AssertionError(f"simulations record no build: {build}")
 
-    def retire_build(self, environment: str, app: str, name: str) -> Build:
+    def retire_build(self, environment: str, app: str, name: str, *, actor: str = ITSELF) -> Build:
         """None is there."""
-        raise AssertionError(f"simulations retire no build: {environment} {app} {name}")
+        raise AssertionError(f"simulations retire no build: {environment} {app} {name} by {actor}")
 
 
 NO_BUILDS = NoBuilds()

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, insert, or_, select, update
 
-from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.actions import build_action
+from orchestrator.adapters.ledger.database import LedgerPart
 from orchestrator.adapters.ledger.failures import DuplicateError
 from orchestrator.adapters.ledger.tables import builds
+from orchestrator.adapters.ledger.trail import append
 from orchestrator.domain.build import Build
 from orchestrator.domain.errors import ConflictError, UsageError
-from orchestrator.ports import Clock
+from orchestrator.domain.trail import ITSELF
 
 
-class SqlBuilds:
+class SqlBuilds(LedgerPart):
     """`orchestrator.ports.Builds` on an engine of `engine.open_engine`. Safe to share between threads."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._database = Database(engine)
-        self._clock = clock
 
     def builds(self, environment: str | None = None, app: str | None = None, *, retired: bool = False) -> list[Build]:
         """Builds, oldest first; with `retired` also those that nobody has any more."""
@@ -46,17 +44,21 @@ class SqlBuilds:
         }
         try:
             with self._database.writing() as connection:
-                return _build(connection.execute(insert(builds).values(columns).returning(builds)).mappings().one())
+                made = _build(connection.execute(insert(builds).values(columns).returning(builds)).mappings().one())
+                append(connection, build_action("build.recorded", made, build.actor), self._clock())
+                return made
         except DuplicateError:
             return self._again(build)
 
-    def retire_build(self, environment: str, app: str, name: str) -> Build:
+    def retire_build(self, environment: str, app: str, name: str, *, actor: str = ITSELF) -> Build:
         """Say that nobody has it any more. `UsageError` where it is not known; once more is no change."""
-        mine = _one(environment, app, name)
+        mine, now = _one(environment, app, name), self._clock()
+        retire = update(builds).where(*mine, builds.c.retired_at.is_(None)).values(retired_at=now)
         with self._database.writing() as connection:
-            still = builds.c.retired_at.is_(None)
-            connection.execute(update(builds).where(*mine, still).values(retired_at=self._clock()))
+            changed = connection.execute(retire).rowcount == 1
             row = connection.execute(select(builds).where(*mine)).mappings().one_or_none()
+            if row is not None and changed:
+                append(connection, build_action("build.retired", _build(row), actor), now)
         if row is None:
             raise UsageError(
                 f"there is no build {name} of {app} in {environment}", remedy=f"see: lockstep builds list {environment}"
@@ -66,14 +68,18 @@ class SqlBuilds:
     def _again(self, build: Build) -> Build:
         mine = _one(build.environment, build.app, build.id)
         same = [builds.c.version == build.version]
+        news: ColumnElement[bool] = builds.c.retired_at.is_not(None)
         values: dict[str, Any] = {"retired_at": None}
         if build.platform:
             # One that nobody said can be said later.
             same.append(builds.c.platform.in_([build.platform, ""]))
+            news = or_(news, builds.c.platform != build.platform)
             values["platform"] = build.platform
         with self._database.writing() as connection:
-            connection.execute(update(builds).where(*mine, *same).values(values))
+            changed = connection.execute(update(builds).where(*mine, *same, news).values(values)).rowcount == 1
             found = _build(connection.execute(select(builds).where(*mine)).mappings().one())
+            if changed:
+                append(connection, build_action("build.recorded", found, build.actor), self._clock())
         if found.version != build.version or build.platform not in (found.platform, ""):
             raise ConflictError(
                 f"build {build.id} of {build.app} in {build.environment} is recorded with something else",

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.adapters.ledger.failures import commit_failure, failure
+from orchestrator.ports import Clock
 
 #: The execution option by which the engine's "begin" listener knows a transaction that writes.
 WRITES = "lockstep_writes"
@@ -52,3 +53,11 @@ class Database:
                     raise commit_failure(error, self.place) from error
         except (SQLAlchemyError, OverflowError) as error:
             raise failure(error, self.place) from error
+
+
+class LedgerPart:
+    """A part of the ledger: the database, and the clock for its records. Safe to share between threads."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._database = Database(engine)
+        self._clock = clock

@@ -3,58 +3,49 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    RowMapping,
     Select,
     case,
     false,
     func,
     insert,
-    literal,
     or_,
     select,
     update,
 )
 
-from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.actions import DEPLOYMENT, came_to, deployment_action, drain_action, planned
+from orchestrator.adapters.ledger.drains import SqlDrains, lift_drains
 from orchestrator.adapters.ledger.failures import DuplicateError
-from orchestrator.adapters.ledger.rows import (
-    deployment_of,
-    drain_of,
-    placements_of,
-    plan_columns,
-    release_columns,
-    release_record,
-    report_columns,
-    report_of,
-    trouble_column,
-)
-from orchestrator.adapters.ledger.tables import UtcDateTime, deployments, drains, releases, reports
-from orchestrator.domain.activation import NOTHING, ActivationName
+from orchestrator.adapters.ledger.queries import MAX_NUMBER, committed, deployment_row, newest, standing
+from orchestrator.adapters.ledger.releases import SqlReleases
+from orchestrator.adapters.ledger.reports import SqlReports
+from orchestrator.adapters.ledger.rows import deployment_of, placements_of, plan_columns, trouble_column
+from orchestrator.adapters.ledger.tables import deployments, trail
+from orchestrator.adapters.ledger.trail import append
+from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.deployment import (
     MOVES,
     Decision,
     Deployment,
     Kind,
     Plan,
-    Report,
     State,
     Trouble,
     decided_state,
     may_decide,
     overtaken,
 )
-from orchestrator.domain.errors import ConflictError, HeldError, UsageError
-from orchestrator.domain.rotation import Drain, last_in_rotation
-from orchestrator.ports import Clock, ReleaseRecord
-
-#: The largest number that the databases can hold.
-MAX_NUMBER = 2**63 - 1
+from orchestrator.domain.errors import ConflictError, HeldError
+from orchestrator.domain.trail import ITSELF, Action
+from orchestrator.ports import Clock
 
 
 def new_nonce() -> str:
@@ -62,7 +53,7 @@ def new_nonce() -> str:
     return secrets.token_hex(8)
 
 
-class SqlLedger:
+class SqlLedger(SqlReleases, SqlReports, SqlDrains):
     """`orchestrator.ports.Ledger` on an engine of `engine.open_engine`. Safe to share between threads.
 
     `Database.writing` names the errors of every write. An `UnansweredError` says that nobody knows whether it was
@@ -70,48 +61,8 @@ class SqlLedger:
     """
 
     def __init__(self, engine: Engine, clock: Clock, nonce: Callable[[], str] = new_nonce) -> None:
-        self._database = Database(engine)
-        self._clock = clock
+        super().__init__(engine, clock)
         self._nonce = nonce
-
-    # ── releases ──
-
-    def add_release(self, record: ReleaseRecord) -> ReleaseRecord:
-        """Store a release; the same content again is no change; other content under its version is refused."""
-        try:
-            with self._database.writing() as connection:
-                connection.execute(insert(releases).values(release_columns(record)))
-        except DuplicateError:
-            found = self.release(record.app, record.version)
-            if found is None:
-                raise
-        else:
-            return record
-        if found.digest != record.digest:
-            raise ConflictError(
-                f"{record.app} {record.version} exists with other content",
-                expected=f"digest {found.digest}",
-                found=f"digest {record.digest}",
-                remedy="a version is never changed: build this content under a new version",
-            )
-        return found
-
-    def release(self, app: str, version: str) -> ReleaseRecord | None:
-        """One release, or None."""
-        found = self._releases(select(releases).where(releases.c.app == app, releases.c.version == version))
-        return found[0] if found else None
-
-    def releases(
-        self, app: str | None = None, *, before: tuple[str, str] | None = None, limit: int | None = None
-    ) -> list[ReleaseRecord]:
-        """All releases, or those of one app, newest first: those older than release `before`, at most `limit`."""
-        query = select(releases).order_by(releases.c.id.desc()).limit(limit)
-        if before is not None:
-            last = select(releases.c.id).where(releases.c.app == before[0], releases.c.version == before[1])
-            query = query.where(releases.c.id < last.scalar_subquery())
-        return self._releases(query if app is None else query.where(releases.c.app == app))
-
-    # ── deployments ──
 
     def plan(self, plan: Plan) -> Deployment:
         """One transaction: nothing open, the next epoch, the row. The database's unique indexes guard both.
@@ -122,21 +73,23 @@ class SqlLedger:
         """
         try:
             with self._database.writing() as connection:
-                name = self._new_name(connection, plan)
-                columns = plan_columns(plan, name, self._clock())
+                name, now = self._new_name(connection, plan), self._clock()
+                columns = plan_columns(plan, name, now)
                 number = connection.scalar(insert(deployments).values(columns).returning(deployments.c.id))
                 # With this row in place no other deployment of the fleet is open, and none can be before the end of
                 # the transaction: what was committed last stays so.
                 _refuse_outdated(connection, plan)
                 _refuse_overtaken(connection, plan, number)
-                return deployment_of(connection.execute(_one(number)).mappings().one())
+                made = deployment_of(connection.execute(deployment_row(number)).mappings().one())
+                append(connection, planned(made), now)
+                return made
         except DuplicateError as error:
             raise _held(plan.fleet, self.open_deployment(plan.fleet)) from error
 
     def _new_name(self, connection: Connection, plan: Plan) -> ActivationName:
         if plan.kind is not Kind.READMIT:
-            return ActivationName(_newest(connection, plan.fleet).epoch + 1, self._nonce())
-        last = _committed(select(deployments.c.epoch, deployments.c.nonce), plan.fleet).limit(1)
+            return ActivationName(newest(connection, plan.fleet).epoch + 1, self._nonce())
+        last = committed(select(deployments.c.epoch, deployments.c.nonce), plan.fleet).limit(1)
         row = connection.execute(last).one_or_none()
         if row is None:
             raise ConflictError(f"{plan.fleet} serves nothing yet", remedy="deploy to it first")
@@ -144,7 +97,7 @@ class SqlLedger:
 
     def deployment(self, number: int) -> Deployment | None:
         """One deployment, or None."""
-        found = self._deployments(_one(number)) if 0 < number <= MAX_NUMBER else []
+        found = self._deployments(deployment_row(number)) if 0 < number <= MAX_NUMBER else []
         return found[0] if found else None
 
     def open_deployment(self, fleet: str) -> Deployment | None:
@@ -155,7 +108,7 @@ class SqlLedger:
 
     def committed(self, fleet: str, *, before: int | None = None, limit: int | None = None) -> list[Deployment]:
         """The fleet's committed deployments, newest epoch first: below epoch `before`, at most `limit`."""
-        query = _committed(select(deployments), fleet).limit(limit)
+        query = committed(select(deployments), fleet).limit(limit)
         return self._deployments(query if before is None else query.where(deployments.c.epoch < before))
 
     def readmissions(self, fleet: str, epoch: int) -> list[Deployment]:
@@ -189,212 +142,112 @@ class SqlLedger:
         """Compare-and-set on the state; ending it also frees the fleet. `ValueError` for a move that is not one."""
         if after not in MOVES[before]:
             raise ValueError(f"no deployment moves from {before} to {after} without a decision")
+        now = self._clock()
         values: dict[str, Any] = {"state": after.value}
         if after.ended:
-            values["ended_at"] = self._clock()
-        if after is not State.DONE:
-            return self._compare_and_set(number, [deployments.c.state == before.value], values)
+            values["ended_at"] = now
+        if after is State.DONE:
+            values["troubles"] = []
         with self._database.writing() as connection:
-            guards = [deployments.c.id == number, deployments.c.state == before.value]
-            done = update(deployments).where(*guards).values(**values, troubles=[])
-            moved = connection.execute(done).rowcount == 1
-            ends = _standing(connection, number, deployments.c.readmits)
-            if moved and ends:
-                lifted = drains.c.id.in_(ends.values()), drains.c.lifted_at.is_(None)
-                connection.execute(update(drains).where(*lifted).values(lifted_at=self._clock()))
-            return State(_standing(connection, number, deployments.c.state)), moved
+            row = _changed(connection, number, [deployments.c.state == before.value], values)
+            if row is None:
+                return State(standing(connection, number, deployments.c.state)), False
+            if after is State.DONE:
+                for drain in lift_drains(connection, (row["readmits"] or {}).values(), now):
+                    append(connection, drain_action("rotation.readmitted", drain, deployment=number), now)
+            append(connection, came_to(row), now)
+        return after, True
 
     def prepare(self, number: int) -> tuple[State, bool]:
         """To prepared or arming, as the row's hold says at the moment of the write."""
         after = case((deployments.c.hold, State.PREPARED.value), else_=State.ARMING.value)
-        return self._compare_and_set(number, [deployments.c.state == State.VERIFYING.value], {"state": after})
+        with self._database.writing() as connection:
+            row = _changed(connection, number, [deployments.c.state == State.VERIFYING.value], {"state": after})
+            if row is None:
+                return State(standing(connection, number, deployments.c.state)), False
+            append(connection, came_to(row), self._clock())
+        return State(row["state"]), True
 
-    def release_hold(self, number: int) -> bool:
-        """Clear the hold of a deployment that nothing is decided about."""
+    def release_hold(self, number: int, *, actor: str = ITSELF) -> bool:
+        """Clear the hold of a deployment that nothing is decided about. One without a hold stays as it is."""
+        held = or_(deployments.c.hold, deployments.c.due_at.is_not(None), deployments.c.expires_at.is_not(None))
         values = {"hold": False, "due_at": None, "expires_at": None}
-        return self._compare_and_set(number, [deployments.c.decision.is_(None)], values)[1]
+        with self._database.writing() as connection:
+            row = _changed(connection, number, [deployments.c.decision.is_(None), held], values)
+            if row is None:
+                return standing(connection, number, deployments.c.decision) is None
+            append(connection, deployment_action("deployment.continued", row, actor), self._clock())
+        return True
 
-    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+    def decide(
+        self, number: int, decision: Decision, troubles: Sequence[Trouble], *, actor: str = ITSELF
+    ) -> Decision | None:
         """The one write that commits or aborts (docs/protocol.md, "The steps"). Returns what stands afterwards."""
         states = [state.value for state in State if may_decide(state, decision)]
         guards = [deployments.c.decision.is_(None), deployments.c.state.in_(states)]
+        now = self._clock()
         values = {
             "decision": decision.value,
             "state": decided_state(decision).value,
-            "decided_at": self._clock(),
+            "decided_at": now,
             "troubles": trouble_column(troubles),
         }
         with self._database.writing() as connection:
-            connection.execute(update(deployments).where(deployments.c.id == number, *guards).values(values))
-            stands = _standing(connection, number, deployments.c.decision)
-        return None if stands is None else Decision(stands)
+            row = _changed(connection, number, guards, values)
+            if row is None:
+                stands = standing(connection, number, deployments.c.decision)
+                return None if stands is None else Decision(stands)
+            append(connection, came_to(row, actor, troubles), now)
+        return decision
 
     def note_troubles(self, number: int, troubles: Sequence[Trouble]) -> None:
-        """Keep why it is still open. Why it was aborted came with the decision, and stays."""
+        """Keep why it is still open. Why it was aborted came with the decision, and stays.
+
+        A deployment that stays stuck for the same reasons is noted again and again: the trail tells it once.
+        """
         guards = [deployments.c.ended_at.is_(None), deployments.c.decision.is_distinct_from(Decision.ABORT.value)]
-        self._compare_and_set(number, guards, {"troubles": trouble_column(troubles)})
+        with self._database.writing() as connection:
+            row = _changed(connection, number, guards, {"troubles": trouble_column(troubles)})
+            if row is None:
+                standing(connection, number, deployments.c.id)
+                return
+            stuck = deployment_action("deployment.stuck", row, troubles=troubles)
+            if troubles and not _told(connection, stuck):
+                append(connection, stuck, self._clock())
 
     def record_skew(self, number: int, seconds: float) -> None:
         """Keep the first skew that was measured: a later attempt does not flip anybody again."""
-        self._compare_and_set(number, [deployments.c.skew.is_(None)], {"skew": seconds})
-
-    # ── reports ──
-
-    def record(self, number: int, answers: Iterable[Report]) -> None:
-        """Keep reports, in one transaction."""
-        now = self._clock()
-        rows = [report_columns(number, report, now) for report in answers]
-        if not rows:
-            return
         with self._database.writing() as connection:
-            # One writer of a deployment's reports at a time. Sequence numbers are drawn before the commit: without
-            # this lock a later number could be seen first, and whoever reads "after" it would miss the earlier one.
-            # SQLite has one writer anyway.
-            lock = select(deployments.c.id).where(deployments.c.id == number).with_for_update(key_share=True)
-            if connection.scalar(lock) is None:
-                raise _nowhere(number)
-            connection.execute(insert(reports), rows)
-
-    def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:
-        """Reports with their sequence numbers, oldest first."""
-        query = select(reports).where(reports.c.deployment == number, reports.c.id > after).order_by(reports.c.id)
-        with self._database.reading() as connection:
-            return [(row["id"], report_of(row)) for row in connection.execute(query).mappings()]
-
-    # ── rotation ──
-
-    def drains(self, fleet: str | None = None) -> list[Drain]:
-        """The drains that are not lifted, oldest first."""
-        query = select(drains).where(drains.c.lifted_at.is_(None)).order_by(drains.c.id)
-        return self._drains(query if fleet is None else query.where(drains.c.fleet == fleet))
-
-    def drain(self, number: int) -> Drain | None:
-        """One drain, lifted or not, or None."""
-        found = self._drains(select(drains).where(drains.c.id == number)) if 0 < number <= MAX_NUMBER else []
-        return found[0] if found else None
-
-    def add_drain(
-        self,
-        fleet: str,
-        frontend: str,
-        snapshot: Mapping[str, Any],
-        actor: str,
-        reason: str,
-        *,
-        remaining: Collection[str] | None = None,
-        anew: bool = False,
-    ) -> Drain:
-        """The drain that stands, or a new one; with `anew` always a new one. `ConflictError` where none remains."""
-        standing = (drains.c.fleet == fleet, drains.c.frontend == frontend, drains.c.lifted_at.is_(None))
-        with self._database.writing() as connection:
-            _wait_for_drains_of(connection, fleet)
-            row = connection.execute(select(drains).where(*standing)).mappings().one_or_none()
-            if row is not None and not anew:
-                return drain_of(row)
-            if remaining is not None:
-                _refuse_last(connection, fleet, frontend, remaining)
-            if row is not None:
-                connection.execute(update(drains).where(*standing).values(lifted_at=self._clock()))
-            name = _newest(connection, fleet)
-            columns = {
-                "fleet": fleet,
-                "frontend": frontend,
-                "epoch": name.epoch,
-                "nonce": name.nonce,
-                "actor": actor,
-                "reason": reason[:1000],
-                "snapshot": dict(snapshot),
-                "created_at": self._clock(),
-                "confirmed_by": "",
-                "problem": {},
-            }
-            return drain_of(connection.execute(insert(drains).values(columns).returning(drains)).mappings().one())
-
-    def confirm_drain(self, number: int, by: str) -> None:
-        """Out of rotation; the first confirmation's time stays."""
-        now = func.coalesce(drains.c.confirmed_at, literal(self._clock(), UtcDateTime()))
-        self._change_drain(number, {"confirmed_by": by[:1000], "confirmed_at": now, "problem": {}})
-
-    def doubt_drain(self, number: int, problem: Mapping[str, str]) -> None:
-        """Why nobody could confirm it."""
-        self._change_drain(number, {"problem": dict(problem)})
+            if _changed(connection, number, [deployments.c.skew.is_(None)], {"skew": seconds}) is None:
+                standing(connection, number, deployments.c.id)
 
     # ── below ──
-
-    def _drains(self, query: Select[Any]) -> list[Drain]:
-        with self._database.reading() as connection:
-            return [drain_of(row) for row in connection.execute(query).mappings()]
-
-    def _change_drain(self, number: int, values: Mapping[str, Any]) -> None:
-        with self._database.writing() as connection:
-            connection.execute(update(drains).where(drains.c.id == number, drains.c.lifted_at.is_(None)).values(values))
-
-    def _compare_and_set(
-        self, number: int, guards: Sequence[ColumnElement[bool]], values: Mapping[str, Any]
-    ) -> tuple[State, bool]:
-        with self._database.writing() as connection:
-            changed = connection.execute(update(deployments).where(deployments.c.id == number, *guards).values(values))
-            state = State(_standing(connection, number, deployments.c.state))
-        return state, changed.rowcount == 1
-
-    def _releases(self, query: Select[Any]) -> list[ReleaseRecord]:
-        with self._database.reading() as connection:
-            return [release_record(row) for row in connection.execute(query).mappings()]
 
     def _deployments(self, query: Select[Any]) -> list[Deployment]:
         with self._database.reading() as connection:
             return [deployment_of(row) for row in connection.execute(query).mappings()]
 
 
-def _one(number: int | None) -> Select[Any]:
-    return select(deployments).where(deployments.c.id == number)
+def _changed(
+    connection: Connection, number: int, guards: Sequence[ColumnElement[bool]], values: Mapping[str, Any]
+) -> RowMapping | None:
+    """The row as the compare-and-set left it; None where it changed nothing."""
+    change = update(deployments).where(deployments.c.id == number, *guards).values(values)
+    return connection.execute(change.returning(*DEPLOYMENT)).mappings().one_or_none()
 
 
-def _committed(query: Select[Any], fleet: str) -> Select[Any]:
-    mine = query.where(
-        deployments.c.fleet == fleet,
-        deployments.c.decision == Decision.COMMIT.value,
-        deployments.c.kind != Kind.READMIT.value,
-    )
-    return mine.order_by(deployments.c.epoch.desc())
-
-
-def _wait_for_drains_of(connection: Connection, fleet: str) -> None:
-    """One at a time: two who drain different frontends would both see that somebody is left.
-
-    SQLite lets one writer begin at a time; PostgreSQL needs a lock, which ends with the transaction.
-    """
-    if connection.dialect.name == "postgresql":
-        key = func.hashtextextended(f"lockstep/drains/{fleet}", 0)
-        connection.execute(select(func.pg_advisory_xact_lock(key)))
-
-
-def _refuse_last(connection: Connection, fleet: str, frontend: str, remaining: Collection[str]) -> None:
-    out = select(drains.c.frontend).where(drains.c.fleet == fleet, drains.c.lifted_at.is_(None))
-    if set(remaining) <= {frontend, *connection.scalars(out)}:
-        raise last_in_rotation(fleet, frontend)
-
-
-def _newest(connection: Connection, fleet: str) -> ActivationName:
-    """The activation of the fleet's newest deployment, whatever became of it."""
-    query = select(deployments.c.epoch, deployments.c.nonce).where(deployments.c.fleet == fleet)
-    row = connection.execute(query.order_by(deployments.c.epoch.desc()).limit(1)).one_or_none()
-    return NOTHING if row is None else ActivationName(*row)
-
-
-def _standing(connection: Connection, number: int, column: ColumnElement[Any]) -> Any:
-    """A column of the row as it stands; `UsageError` where there is no such deployment."""
-    row = connection.execute(select(column).where(deployments.c.id == number)).one_or_none()
-    if row is None:
-        raise _nowhere(number)
-    return row[0]
+def _told(connection: Connection, action: Action) -> bool:
+    """Whether the deployment's newest entry in the trail says this already."""
+    newest_entry = select(trail.c.action, trail.c.detail).where(trail.c.deployment == action.deployment)
+    row = connection.execute(newest_entry.order_by(trail.c.id.desc()).limit(1)).one_or_none()
+    return row is not None and (row.action, row.detail) == (action.name, action.detail)
 
 
 def _refuse_outdated(connection: Connection, plan: Plan) -> None:
-    last = connection.scalar(_committed(select(deployments.c.placements), plan.fleet).limit(1))
-    planned = {p.app: p for p in plan.placements if p.app not in plan.changes}
+    last = connection.scalar(committed(select(deployments.c.placements), plan.fleet).limit(1))
+    staying = {p.app: p for p in plan.placements if p.app not in plan.changes}
     for stands in placements_of(last or ()):
-        found = planned.get(stands.app)
+        found = staying.get(stands.app)
         if found is not None and (found.version, found.digest) != (stands.version, stands.digest):
             raise ConflictError(
                 f"{plan.fleet} was moved by somebody else while this deployment was being planned",
@@ -407,8 +260,8 @@ def _refuse_outdated(connection: Connection, plan: Plan) -> None:
 
 def _refuse_overtaken(connection: Connection, plan: Plan, number: int) -> None:
     """Who is in rotation follows from the rows before this one: another row may have changed it."""
-    newest = select(func.max(deployments.c.id)).where(deployments.c.fleet == plan.fleet, deployments.c.id != number)
-    found = connection.scalar(newest) or 0
+    others = select(func.max(deployments.c.id)).where(deployments.c.fleet == plan.fleet, deployments.c.id != number)
+    found = connection.scalar(others) or 0
     if plan.after is not None and found != plan.after:
         raise overtaken(plan.fleet, found)
 
@@ -432,7 +285,3 @@ def _held(fleet: str, holder: Deployment | None) -> ConflictError:
         found=f"{holder.state}, by {holder.plan.actor}, since {holder.created_at:%Y-%m-%d %H:%M:%S} UTC",
         remedy=f"wait for it: the same command with --wait; watch it: lockstep deployments show {holder.id}; {way}",
     )
-
-
-def _nowhere(number: int) -> UsageError:
-    return UsageError(f"there is no deployment {number}", remedy="see: lockstep history")

@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from orchestrator.adapters.ledger.repository import MAX_NUMBER
+from orchestrator.adapters.ledger.queries import MAX_NUMBER
 from orchestrator.api.asking import Parts, Who
 from orchestrator.api.v1.answers import ANYWHERE
 from orchestrator.api.v1.feed import Feed

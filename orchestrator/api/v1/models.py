@@ -311,4 +311,5 @@ class Verified(BaseModel):
 
     intact: bool
     entries: int
+    digest: str
     problem: str | None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query
 
-from orchestrator.adapters.ledger.repository import MAX_NUMBER
+from orchestrator.adapters.ledger.queries import MAX_NUMBER
 from orchestrator.domain.errors import UsageError
 
 MOST = 500

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Header, Path, Query
 
 from inventory.names import APP, NAME
-from orchestrator.adapters.ledger.repository import MAX_NUMBER
+from orchestrator.adapters.ledger.queries import MAX_NUMBER
 from orchestrator.domain.build import ID
 from orchestrator.domain.release import VERSION
 

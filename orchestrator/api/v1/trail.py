@@ -11,7 +11,7 @@ from orchestrator.api.v1 import models
 from orchestrator.api.v1.answers import ANYWHERE
 from orchestrator.api.v1.pages import Pages
 from orchestrator.api.v1.tokens import Administrator
-from orchestrator.domain.trail import broken
+from orchestrator.services.trail import verify
 from orchestrator.services.views import entry_view
 
 router = APIRouter(tags=["trail"], responses=ANYWHERE)
@@ -29,6 +29,10 @@ def list_trail(lockstep: Parts, who: Administrator, pages: Pages) -> dict[str, A
 def verify_trail(lockstep: Parts, who: Administrator) -> dict[str, Any]:
     """Every entry is computed again, and must follow from the one before it."""
     del who
-    problem = broken(lockstep.trail.all())
-    last = lockstep.trail.last()
-    return {"intact": problem is None, "entries": 0 if last is None else last.number, "problem": problem}
+    verdict = verify(lockstep.trail)
+    return {
+        "intact": verdict.whole,
+        "entries": verdict.entries,
+        "digest": verdict.digest,
+        "problem": verdict.wrong or None,
+    }

@@ -23,6 +23,7 @@ from orchestrator.domain.deployment import (
 )
 from orchestrator.domain.errors import ConflictError, UsageError
 from orchestrator.domain.rotation import Drain, last_in_rotation
+from orchestrator.domain.trail import ITSELF
 
 #: A time of day that never goes on.
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -118,13 +119,17 @@ class MemoryLedger:
         after = State.PREPARED if self._row(number).plan.hold else State.ARMING
         return self._compare_and_set(number, lambda row: row.state is State.VERIFYING, state=after)
 
-    def release_hold(self, number: int) -> bool:
+    def release_hold(self, number: int, *, actor: str = ITSELF) -> bool:
         """Clear the hold of a deployment that nothing is decided about."""
+        del actor  # no trail here
         plan = replace(self._row(number).plan, hold=False, due_at=None, expires_at=None)
         return self._compare_and_set(number, lambda row: row.decision is None, plan=plan)[1]
 
-    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+    def decide(
+        self, number: int, decision: Decision, troubles: Sequence[Trouble], *, actor: str = ITSELF
+    ) -> Decision | None:
         """Write the decision if there is none and the state allows it. Returns the one that stands."""
+        del actor  # no trail here
         self._compare_and_set(
             number,
             lambda row: row.decision is None and may_decide(row.state, decision),

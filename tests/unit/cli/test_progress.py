@@ -83,6 +83,13 @@ def test_prepared_names_both_ways_on() -> None:
     assert "lockstep continue 7" in text
     assert "lockstep abort 7" in text
     assert "until 2026-05-05 12:00 UTC" in text
+    assert "somebody else" not in text
+
+
+def test_prepared_says_that_somebody_else_has_to_go_on_where_four_eyes_are_asked_for() -> None:
+    row = deployment(State.PREPARED, hold=True)
+    row = replace(row, plan=replace(row.plan, snapshot={"four_eyes": True}))
+    assert "go on, by somebody else than ann@ops: lockstep continue 7" in words(row)
 
 
 def test_open_never_says_done_or_aborted() -> None:

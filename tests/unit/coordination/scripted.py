@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.domain.coordination import Ask
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Trouble
+from orchestrator.domain.trail import ITSELF
 from tests.protocol.simulation.ledger import MemoryLedger
 from tests.unit.coordination.rows import report
 
@@ -64,7 +65,9 @@ class WatchedLedger(MemoryLedger):
         self.calls.append(after)
         return super().move(number, before, after)
 
-    def decide(self, number: int, decision: Decision, troubles: Sequence[Trouble]) -> Decision | None:
+    def decide(
+        self, number: int, decision: Decision, troubles: Sequence[Trouble], *, actor: str = ITSELF
+    ) -> Decision | None:
         """Noted."""
         self.calls.append(decision)
-        return super().decide(number, decision, troubles)
+        return super().decide(number, decision, troubles, actor=actor)

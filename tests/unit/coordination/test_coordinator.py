@@ -11,6 +11,7 @@ import pytest
 from orchestrator.domain.coordination import ATTEMPTS, Ask
 from orchestrator.domain.deployment import Decision, Outcome, Report, State, Step
 from orchestrator.domain.errors import ConflictError, UnansweredError, UsageError
+from orchestrator.domain.trail import ITSELF
 from orchestrator.services.coordinator import Coordinator, Inbox
 from tests.protocol.simulation.ledger import MOMENT, MemoryLedger
 from tests.protocol.simulation.plans import plan
@@ -204,9 +205,9 @@ class FailingLedger(MemoryLedger):
         self._fail("prepare")
         return super().prepare(number)
 
-    def decide(self, number: int, decision: Decision, troubles: Any) -> Decision | None:
+    def decide(self, number: int, decision: Decision, troubles: Any, *, actor: str = ITSELF) -> Decision | None:
         self._fail("decide")
-        return super().decide(number, decision, troubles)
+        return super().decide(number, decision, troubles, actor=actor)
 
     def record(self, number: int, reports: Iterable[Report]) -> None:
         self._fail("record")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.domain.errors import ConflictError
+from orchestrator.domain.trail import ITSELF
 from orchestrator.ports import ReleaseRecord
 
 
@@ -12,7 +13,8 @@ class Records:
     def __init__(self) -> None:
         self._records: dict[tuple[str, str], ReleaseRecord] = {}
 
-    def add_release(self, record: ReleaseRecord) -> ReleaseRecord:
+    def add_release(self, record: ReleaseRecord, *, actor: str = ITSELF) -> ReleaseRecord:
+        del actor  # no trail here
         found = self._records.setdefault((record.app, record.version), record)
         if found.digest != record.digest:
             raise ConflictError("exists with other content")
