@@ -14,6 +14,7 @@ from orchestrator.domain.rotation import Drain
 from orchestrator.domain.trail import Entry
 from orchestrator.domain.upgrade import Upgrade
 from orchestrator.ports import Ledger, ReleaseRecord, Token
+from orchestrator.services.access import valid
 from orchestrator.services.deployments import last_committed
 from orchestrator.services.releases import Built, ReleaseName
 from orchestrator.services.rotation import present_rotation
@@ -166,12 +167,14 @@ def build_view(build: Build) -> View:
     }
 
 
-def token_view(token: Token) -> View:
-    """One token, without its hash."""
+def token_view(token: Token, now: datetime) -> View:
+    """One token, without its hash. Its state is valid, expired or revoked."""
+    state = "revoked" if token.revoked_at is not None else "valid" if valid(token, now) else "expired"
     return {
-        "id": token.public,
+        "public": token.public,
         "name": token.name,
-        "grants": [{"role": str(grant.role), "environment": grant.environment} for grant in token.grants],
+        "roles": [{"role": str(grant.role), "environment": grant.environment} for grant in token.grants],
+        "state": state,
         "actor": token.actor,
         "created_at": _time(token.created_at),
         "expires_at": _time(token.expires_at),

@@ -152,7 +152,7 @@ class IssueToken(Body):
             "examples": [
                 {
                     "name": "ci",
-                    "grants": [{"role": "deployer", "environment": "Production"}],
+                    "roles": [{"role": "deployer", "environment": "Production"}],
                     "expires_at": "2030-05-01T00:00:00Z",
                 }
             ]
@@ -160,5 +160,5 @@ class IssueToken(Body):
     )
 
     name: str = Field(pattern=whole(TOKEN_NAME))
-    grants: list[Granted] = Field(min_length=1, max_length=100)
+    roles: list[Granted] = Field(min_length=1, max_length=100)
     expires_at: Moment | None = None

@@ -277,9 +277,10 @@ class Grant(BaseModel):
 class Token(BaseModel):
     """A token without its secret."""
 
-    id: str = Field(examples=["1a2b3c4d5e6f"])
+    public: str = Field(examples=["1a2b3c4d5e6f"])
     name: str = Field(examples=["ci"])
-    grants: list[Grant]
+    roles: list[Grant]
+    state: str = Field(examples=["valid"])
     actor: str
     created_at: Time
     expires_at: Time | None

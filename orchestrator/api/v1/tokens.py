@@ -34,7 +34,10 @@ Administrator = Annotated[Principal, Depends(administrator)]
 def list_tokens(lockstep: Parts, who: Administrator, pages: Pages) -> dict[str, Any]:
     """Without their secrets, which nobody has."""
     del who
-    return pages.cut("tokens", lockstep.tokens.tokens(), token_view, lambda token: (token.public,))
+    now = lockstep.clock()
+    return pages.cut(
+        "tokens", lockstep.tokens.tokens(), lambda token: token_view(token, now), lambda token: (token.public,)
+    )
 
 
 @router.post(
@@ -46,7 +49,7 @@ def list_tokens(lockstep: Parts, who: Administrator, pages: Pages) -> dict[str, 
         201: {
             "description": "The token. Nobody is shown its text again.",
             "headers": REPLAYED | LOCATION,
-            "links": {"revoke_token": link("revoke_token", token="$response.body#/id")},  # noqa: S106
+            "links": {"revoke_token": link("revoke_token", token="$response.body#/public")},  # noqa: S106
         },
         **problems(409),
     },
@@ -56,9 +59,9 @@ def issue_token(lockstep: Parts, who: Administrator, asked: Asked, wanted: Issue
 
     def act() -> Answer:
         until = None if wanted.expires_at is None else moment(wanted.expires_at, "expires_at", lockstep.clock())
-        grants = [Grant(each.role, each.environment) for each in wanted.grants]
+        grants = [Grant(each.role, each.environment) for each in wanted.roles]
         token, text = lockstep.access.issue(wanted.name, grants, until, who.name)
-        view = token_view(token)
+        view = token_view(token, lockstep.clock())
         headers = {"Location": "/api/v1/tokens", "Cache-Control": "no-store"}
         return Answer(201, {**view, "token": text}, headers, kept={**view, "token": None})
 
@@ -75,4 +78,8 @@ def revoke_token(lockstep: Parts, who: Administrator, asked: Asked, token: Token
     """Not valid from now on. Once more is no change."""
     if lockstep.tokens.token(token) is None:
         raise NotFoundError(f"there is no token {token}")
-    return asked.answer(lambda: Answer(200, token_view(lockstep.access.revoke(token, who.name))))
+
+    def act() -> Answer:
+        return Answer(200, token_view(lockstep.access.revoke(token, who.name), lockstep.clock()))
+
+    return asked.answer(act)

@@ -216,7 +216,7 @@ def test_builds_are_recorded_listed_and_retired(client: Client, here: Here) -> N
 
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(client: Client, here: Here) -> None:
-    body = {"name": "ci", "grants": [{"role": "viewer", "environment": "Test"}], "expires_at": "2030-05-01T00:00:00Z"}
+    body = {"name": "ci", "roles": [{"role": "viewer", "environment": "Test"}], "expires_at": "2030-05-01T00:00:00Z"}
     made = client.post("/api/v1/tokens", json=body, headers={"Idempotency-Key": "one"})
     assert made.status_code == 201, made.text
     assert made.headers["cache-control"] == "no-store"
@@ -229,7 +229,7 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(client: Client, her
     assert [each["name"] for each in items(listed)] == ["somebody", "ci"]
     assert secret[-40:] not in listed.text
     assert secret[-40:].encode() not in b"".join(path.read_bytes() for path in here.settings.home.glob("ledger*"))
-    assert client.post(f"/api/v1/tokens/{made.json()['id']}/revoke").status_code == 200
+    assert client.post(f"/api/v1/tokens/{made.json()['public']}/revoke").json()["state"] == "revoked"
     assert theirs.get("/api/v1/fleets").status_code == 401
     assert client.post("/api/v1/tokens/000000000000/revoke").status_code == 404
     assert client.post("/api/v1/tokens", json={**body, "expires_at": "2001-01-01T00:00:00Z"}).status_code == 422

@@ -71,7 +71,7 @@ BODIES: dict[str, object] = {
     f"POST {FLEET}/drain": {"frontend": "fe1"},
     f"POST {FLEET}/readmit": {"frontends": ["fe1"]},
     f"POST {V1}/environments/{{environment}}/builds": {"app": "ToDo", "build": "1", "version": "1.0.0"},
-    f"POST {V1}/tokens": {"name": "x", "grants": [{"role": "viewer"}]},
+    f"POST {V1}/tokens": {"name": "x", "roles": [{"role": "viewer"}]},
 }
 ENDLESS = {f"GET {V1}/events"}
 PARAMETERS = {
