@@ -308,7 +308,7 @@ class Entry(BaseModel):
 
 
 class Verified(BaseModel):
-    """Whether every entry of the trail follows from the one before it."""
+    """Whether every entry of the trail follows from the one before it; `digest` is the last one's."""
 
     intact: bool
     entries: int

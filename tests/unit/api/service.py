@@ -63,7 +63,7 @@ class Client:
     def post(self, url: str, **words: Any) -> httpx.Response:
         return self.request("POST", url, **words)
 
-    def request(self, method: str, url: str, headers: Mapping[str, str] | None = None, **words: Any) -> httpx.Response:
+    def request(self, method: str, url: str, headers: Mapping[str, Any] | None = None, **words: Any) -> httpx.Response:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://lockstep") as client:

@@ -244,4 +244,4 @@ def test_the_trail_is_read_in_pages_and_verified(client: Client, here: Here) -> 
     whole = client.get("/api/v1/trail/verify").json()
     last = here.trail.last()
     assert last is not None
-    assert whole == {"intact": True, "entries": last.number, "problem": None}
+    assert whole == {"intact": True, "entries": last.number, "digest": last.digest, "problem": None}
