@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from inventory.names import is_app
 from orchestrator.domain.access import without_tokens
 from orchestrator.domain.errors import (
     ConflictError,
@@ -134,11 +135,19 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
     """What FastAPI finds wrong in a request. What was sent is not repeated: it may hold a secret."""
     del request
     assert isinstance(error, RequestValidationError)
-    errors = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
+    errors = [{"where": _where(one["loc"], one["type"]), "what": one["msg"]} for one in error.errors()]
     detail = "; ".join(f"{one['where']}: {one['what']}" for one in errors[:5])
     return JSONResponse(
         document("invalid", 422, "The request is not valid", detail, errors=errors), 422, {}, MEDIA_TYPE
     )
+
+
+def _where(location: Sequence[str | int], kind_of_error: str) -> str:
+    """The place of a mistake, without names that the sender made up."""
+    shown = ["…" if isinstance(part, str) and not is_app(part) and part != "[key]" else str(part) for part in location]
+    if kind_of_error == "extra_forbidden":
+        shown[-1] = "…"
+    return ".".join(shown)
 
 
 async def http_error(request: Request, error: Exception) -> JSONResponse:

@@ -101,6 +101,22 @@ def test_what_can_not_be_a_deployment_is_refused(client: Client, here: Here, bod
     assert here.ledger.history(None, 9) == []
 
 
+def test_what_was_sent_is_not_repeated(client: Client) -> None:
+    secret = "s3cret-" * 4
+    for body in (
+        {**CHANGES, secret: secret},
+        {**CHANGES, "hold": secret},
+        {"changes": {f"{secret} {secret}": "1"}},
+        {"changes": {"ToDo": f"/{secret}"}},
+        {**CHANGES, "new_builds": {secret[0] + " " + secret: 1}},
+        [secret],
+    ):
+        refused = client.post(f"{WEB}/deployments", json=body)
+        assert refused.status_code == 422
+        assert secret not in refused.text, refused.text
+        assert refused.json()["errors"]
+
+
 def test_a_body_that_can_not_be_read_and_one_that_is_too_large(client: Client) -> None:
     broken = client.post(f"{WEB}/deployments", content=b"\xff", headers={"Content-Type": "application/json"})
     assert (broken.status_code, broken.headers["content-type"]) == (400, "application/problem+json")
@@ -240,7 +256,7 @@ def test_the_trail_is_read_in_pages_and_verified(client: Client, here: Here) -> 
     first = client.get("/api/v1/trail?limit=1").json()
     second = client.get("/api/v1/trail", params={"limit": 1, "cursor": first["next"]}).json()
     assert [each["number"] for page in (first, second) for each in page["items"]] == [1, 2]
-    assert first["items"][0]["action"] == "token.issued"
+    assert first["items"][0]["digest"] == here.trail.entries()[0].digest
     whole = client.get("/api/v1/trail/verify").json()
     last = here.trail.last()
     assert last is not None
