@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -97,6 +98,23 @@ def test_who_comes_back_misses_nothing(here: Here, url: str) -> None:
         assert numbers == list(range(seen[0] + 1, seen[0] + 521))
     for header in ("-1", "x", "99999999999999999999"):
         assert httpx.get(url, headers={**headers, "Last-Event-ID": header}).status_code == 422
+
+
+def test_who_is_further_behind_than_what_is_kept_reads_the_ledger(here: Here) -> None:
+    happens(here, *["deployment.stuck"] * 3)
+
+    async def read() -> list[int]:
+        feed = Feed(lambda: here.trail)
+        async with feed.joined():
+            begins = await feed.newest()
+            (added,) = happens(here, "deployment.planned")
+            while not await feed.after(begins, 1):
+                pass
+            # Once this comes back, the one reader has it as well.
+            assert not await feed.after(added, 1)
+            return [entry.number for entry in await feed.after(0, 1)]
+
+    assert asyncio.run(read()) == [1, 2, 3, 4]
 
 
 def test_nobody_is_told_what_they_may_not_read(here: Here, url: str) -> None:
