@@ -101,7 +101,7 @@ def verify(
         results().print(line, highlight=False, markup=False)
     else:
         messages().print(f"broken: {verdict.wrong}", highlight=False, markup=False)
-        line = f"  {verdict.entries} entries before it are whole, the last digest {verdict.digest}"
+        line = f"  whole up to entry {verdict.entries}, whose digest is {verdict.digest}"
         messages().print(line, highlight=False, markup=False)
     if not verdict.whole:
         raise typer.Exit(Exit.ABORTED)

@@ -12,6 +12,7 @@ import uvicorn
 
 from orchestrator.api.app import from_environment
 from orchestrator.api.asking import Who
+from orchestrator.domain.errors import UsageError
 
 
 def who(who: Who) -> dict[str, str]:
@@ -25,11 +26,17 @@ def fault(secret: str, who: Who) -> None:
     raise RuntimeError(held)
 
 
+def refusal(secret: str, who: Who) -> None:
+    """An error that quotes what was sent."""
+    raise UsageError(f"there is no {secret}", where=who.name, found=secret)
+
+
 def main() -> None:
     """Serve until it is ended."""
     app = from_environment()
     app.add_api_route("/probe", who, methods=["GET", "POST"])
     app.add_api_route("/probe/fault", fault)
+    app.add_api_route("/probe/refusal", refusal)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sys.stdout.write(f"{listener.getsockname()[1]}\n")
         sys.stdout.flush()

@@ -109,6 +109,7 @@ def everything_fails(site: Site) -> None:
     assert site.ask("DELETE", f"/probe?token={site.valid}", valid) == 405
     assert site.ask("GET", f"/probe/fault?secret={site.valid}", valid) == 500
     assert site.ask("GET", f"/probe/fault?secret={site.wrong}", valid) == 500
+    assert site.ask("GET", f"/probe/refusal?secret={site.wrong}", valid) == 422
     assert site.ask("GET", f"/probe/fault?{site.valid}={site.valid}", valid) == 422
     for path in (f"/api/v1/deployments/{site.valid}", f"/api/v1/environments/{site.valid}/fleets/{site.wrong}"):
         site.ask("GET", path, valid)

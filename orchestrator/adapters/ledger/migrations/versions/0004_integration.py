@@ -10,10 +10,12 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-#: The trail only grows.
+#: The trail only grows. SQLite's REPLACE removes a row without a word to the trigger on DELETE.
 SQLITE_GUARDS = (
     "CREATE TRIGGER trail_update BEFORE UPDATE ON trail BEGIN SELECT RAISE(ABORT, 'the trail only grows'); END",
     "CREATE TRIGGER trail_delete BEFORE DELETE ON trail BEGIN SELECT RAISE(ABORT, 'the trail only grows'); END",
+    "CREATE TRIGGER trail_insert BEFORE INSERT ON trail WHEN EXISTS (SELECT 1 FROM trail WHERE id = NEW.id) "
+    "BEGIN SELECT RAISE(ABORT, 'the trail only grows'); END",
 )
 POSTGRESQL_GUARDS = (
     "CREATE FUNCTION trail_only_grows() RETURNS trigger LANGUAGE plpgsql AS "
