@@ -8,8 +8,8 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -79,8 +79,7 @@ async def receive(
     directory = lockstep.settings.home / "uploads"
     path = directory / f"{secrets.token_hex(16)}.{suffix}"
     try:
-        with await run_sync(_opened, path) as file:
-            digest = await _written(request, file, most)
+        digest = await _kept(request, path, most)
         if expected is not None and digest != expected:
             raise ReleaseError(
                 "the body is not what its Content-Digest says",
@@ -89,15 +88,23 @@ async def receive(
                 remedy="send it again",
             )
         yield Upload(path, digest.hex())
-    except OSError as error:
-        raise LockstepError(
-            "the upload can't be kept", where=str(directory), found=error.strerror or str(error), remedy="make room"
-        ) from error
     finally:
-        await run_sync(partial(path.unlink, missing_ok=True))
+        # Where the disk does not even let it go, the next upload sweeps it.
+        with suppress(OSError):
+            await run_sync(path.unlink)
 
 
 Uploaded = Annotated[Upload, Depends(receive)]
+
+
+async def _kept(request: Request, path: Path, most: int) -> bytes:
+    try:
+        with await run_sync(_opened, path) as file:
+            return await _written(request, file, most)
+    except OSError as error:
+        raise LockstepError(
+            "the upload can't be kept", where=str(path.parent), found=error.strerror or str(error), remedy="make room"
+        ) from error
 
 
 async def _written(request: Request, file: BinaryIO, most: int) -> bytes:

@@ -135,6 +135,13 @@ def test_what_a_process_that_died_left_goes_with_the_next_upload(client: Client,
     assert left(here) == ["fresh.tar"]
 
 
+def test_a_disk_that_takes_nothing_is_told(client: Client, here: Here) -> None:
+    (here.settings.home / "uploads").write_text("no directory")
+    failed = client.post("/api/v1/releases/ToDo/1.0.0?format=tgz", content=archive(FILES))
+    assert (failed.status_code, failed.json()["type"]) == (500, "urn:lockstep:problem:failed")
+    assert failed.json()["detail"] == "the upload can't be kept"
+
+
 def test_pages_go_on_where_they_ended_whatever_is_added(client: Client, here: Here) -> None:
     for number in range(5):
         here.build(f"{number}.0.0")
