@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -16,7 +16,7 @@ from orchestrator.cli.output import AsJson, messages, print_json, results
 from orchestrator.domain.access import EVERYWHERE, Grant, Role
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Token
-from orchestrator.services.access import valid
+from orchestrator.services.views import token_view
 
 app = typer.Typer(name="token", no_args_is_help=True, help="API tokens: issue, list, revoke.")
 
@@ -49,7 +49,7 @@ def issue(
     end = None if expires is None else parse_end(expires, lockstep.clock(), "--expires")
     token, text = lockstep.access.issue(name, grants, end, actor())
     if as_json:
-        print_json({**_view(token, lockstep), "token": text})
+        print_json({**token_view(token, lockstep.clock()), "token": text})
         return
     results().print(text, highlight=False, markup=False)
     until = "for good" if end is None else f"until {end:%Y-%m-%d %H:%M} UTC"
@@ -67,7 +67,7 @@ def list_tokens(as_json: AsJson = False) -> None:
     lockstep = Lockstep()
     found = lockstep.tokens.tokens()
     if as_json:
-        print_json({"tokens": [_view(token, lockstep) for token in found]})
+        print_json({"tokens": [token_view(token, lockstep.clock()) for token in found]})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("public", "name", "roles", "state", "issued (UTC)", "by", "expires (UTC)"):
@@ -75,7 +75,15 @@ def list_tokens(as_json: AsJson = False) -> None:
     for token in found:
         end = "" if token.expires_at is None else f"{token.expires_at:%Y-%m-%d %H:%M}"
         issued = f"{token.created_at:%Y-%m-%d %H:%M}"
-        row = (token.public, token.name, _roles(token), _state(token, lockstep), issued, token.actor, end)
+        row = (
+            token.public,
+            token.name,
+            _roles(token),
+            token_view(token, lockstep.clock())["state"],
+            issued,
+            token.actor,
+            end,
+        )
         table.add_row(*map(Text, row))
     results().print(table)
 
@@ -93,7 +101,7 @@ def revoke(
     lockstep = Lockstep()
     token = lockstep.access.revoke(public, actor())
     if as_json:
-        print_json(_view(token, lockstep))
+        print_json(token_view(token, lockstep.clock()))
         return
     line = f"revoked: {token.name}#{token.public}, {token.revoked_at:%Y-%m-%d %H:%M} UTC"
     results().print(line, highlight=False, markup=False)
@@ -122,22 +130,3 @@ def _roles(token: Token) -> str:
         str(grant.role) if grant.environment == EVERYWHERE else f"{grant.role}@{grant.environment}"
         for grant in token.grants
     )
-
-
-def _state(token: Token, lockstep: Lockstep) -> str:
-    if token.revoked_at is not None:
-        return "revoked"
-    return "valid" if valid(token, lockstep.clock()) else "expired"
-
-
-def _view(token: Token, lockstep: Lockstep) -> dict[str, Any]:
-    return {
-        "public": token.public,
-        "name": token.name,
-        "roles": [{"role": str(grant.role), "environment": grant.environment} for grant in token.grants],
-        "state": _state(token, lockstep),
-        "actor": token.actor,
-        "created_at": token.created_at.isoformat(timespec="milliseconds"),
-        "expires_at": None if token.expires_at is None else token.expires_at.isoformat(timespec="milliseconds"),
-        "revoked_at": None if token.revoked_at is None else token.revoked_at.isoformat(timespec="milliseconds"),
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -15,8 +15,8 @@ from orchestrator.cli.deployments import choose
 from orchestrator.cli.output import AsJson, Exit, messages, print_json, results
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.paths import show as shown
-from orchestrator.domain.trail import Entry
 from orchestrator.services.trail import verify as verified
+from orchestrator.services.views import entry_view
 
 app = typer.Typer(name="trail", no_args_is_help=True, help="Who changed what: show, verify.")
 
@@ -49,7 +49,7 @@ def show(
     else:
         found = lockstep.trail.entries(after, limit, fleet=key)
     if as_json:
-        print_json({"entries": [_view(entry) for entry in found]})
+        print_json({"entries": [entry_view(entry) for entry in found]})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("number", "when (UTC)", "action", "by", "fleet", "deployment", "detail"):
@@ -105,17 +105,3 @@ def verify(
         messages().print(line, highlight=False, markup=False)
     if not verdict.whole:
         raise typer.Exit(Exit.ABORTED)
-
-
-def _view(entry: Entry) -> dict[str, Any]:
-    return {
-        "number": entry.number,
-        "at": entry.at.isoformat(timespec="microseconds"),
-        "action": entry.action.name,
-        "actor": entry.action.actor,
-        "fleet": entry.action.fleet,
-        "deployment": entry.action.deployment,
-        "detail": dict(entry.action.detail),
-        "previous": entry.previous,
-        "digest": entry.digest,
-    }

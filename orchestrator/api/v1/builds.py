@@ -96,4 +96,8 @@ def retire_build(
 ) -> Response:
     """Plans and store-only activations leave it out from now on."""
     require(who, Permission.RELEASE, environment)
-    return asked.answer(lambda: Answer(200, build_view(lockstep.builds.retire_build(environment, app, build))))
+
+    def act() -> Answer:
+        return Answer(200, build_view(lockstep.builds.retire_build(environment, app, build, actor=who.name)))
+
+    return asked.answer(act)

@@ -98,7 +98,7 @@ def upload_release(
     """The body is the archive. 409 where the version exists with other content: a version never changes."""
 
     def act() -> Answer:
-        built = lockstep.releasing.build(entries(upload.path), ReleaseName(app, version))
+        built = lockstep.releasing.build(entries(upload.path), ReleaseName(app, version), actor=who.name)
         location = f"/api/v1/releases/{app}/{version}"
         return Answer(201 if built.new else 200, built_view(built), {"Location": location})
 
