@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 
@@ -62,9 +63,16 @@ class HeldError(ConflictError):
     """An open deployment holds the fleet. `holder` says which: its number, its state, by whom and since when."""
 
     def __init__(
-        self, what: str, holder: Mapping[str, Any], *, expected: str = "", found: str = "", remedy: str = ""
+        self,
+        what: str,
+        holder: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        expected: str = "",
+        found: str = "",
+        remedy: str = "",
     ) -> None:
-        self.holder = holder
+        # Without a holder only on its way from one process to another: the attributes follow.
+        self.holder = dict(holder)
         super().__init__(what, expected=expected, found=found, remedy=remedy)
 
 

@@ -18,7 +18,7 @@ from orchestrator.adapters.ledger.engine import open_engine, revision, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.adapters.ledger.tables import REVISION, metadata
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, Report, State, Step
-from orchestrator.domain.errors import ConflictError, LockstepError
+from orchestrator.domain.errors import ConflictError, HeldError, LockstepError
 from orchestrator.ports import Ledger, ReleaseRecord
 from tests.integration.ledgers import FLEET, PATIENCE, Callers, Ticks, advance, plan, reach, standing
 from tests.integration.postgres import Postgres
@@ -36,7 +36,13 @@ def callers(request: pytest.FixtureRequest) -> Callers:
 def test_of_many_planners_one_opens_a_deployment_and_the_others_are_told(ledger: Ledger, callers: Callers) -> None:
     outcomes = callers.at_once([lambda: ledger.plan(plan())] * CROWD)
     [made] = [outcome for outcome in outcomes if isinstance(outcome, Deployment)]
-    assert [type(outcome) for outcome in outcomes if outcome != made] == [ConflictError] * (CROWD - 1)
+    refused = [outcome for outcome in outcomes if outcome != made]
+    assert len(refused) == CROWD - 1
+    # Who holds it is told, unless it was planned at the same moment.
+    holders = [each.holder["deployment"] for each in refused if isinstance(each, HeldError)]
+    assert all(isinstance(each, ConflictError) for each in refused)
+    assert holders
+    assert set(holders) == {made.id}
     assert ledger.unfinished() == [made]
     assert ledger.history(None, 10) == [made]
 
