@@ -46,12 +46,20 @@ class Outbox:
         new = [name for name in receivers if name not in positions]
         for name in new:
             self._deliveries.begin(name)
+        failed: LockstepError | None = None
         for position in behind:
-            self._make_out(receivers[position.receiver], position)
+            try:
+                self._make_out(receivers[position.receiver], position)
+            except LockstepError as error:
+                # What is made out already is delivered first.
+                failed = error
         if behind:
             positions = self._deliveries.positions()
         now = self._clock()
-        return [name for name, each in positions.items() if name in receivers and _is_due(each.due_at, now)]
+        due = [name for name, each in positions.items() if name in receivers and _is_due(each.due_at, now)]
+        if failed is not None and not due:
+            raise failed
+        return due
 
     def deliver(self, receiver: Receiver) -> bool:
         """Make one attempt at the receiver's first delivery, if it is due; whether it was taken, so that more may be.

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from inventory import hooks
 from inventory.model import Fleet
 from orchestrator.domain.deployment import Deployment, Plan
@@ -17,6 +19,8 @@ from orchestrator.ports import Triggers
 from orchestrator.services.deployments import Deploying, Schedule, last_committed
 from orchestrator.services.versions import document, versions
 from orchestrator.services.views import deployment_view
+
+log = structlog.get_logger()
 
 #: How long the same delivery waits for the answer of the one that came first, in seconds, and between two looks.
 PATIENCE = 10.0
@@ -90,7 +94,11 @@ class Firing:
             self.triggers.release(claimed.id, fleet.key, error.problem.as_dict())
             raise
         answer = Answer(202, deployment_view(deployment))
-        self.triggers.end(claimed.id, _kept(answer), deployment.id)
+        try:
+            self.triggers.end(claimed.id, _kept(answer), deployment.id)
+        except LockstepError as error:
+            # It runs, and that is the answer. The same delivery again is told that nobody knows.
+            log.warning("the answer to a delivery could not be kept", hook=actor, **error.problem.as_dict())
         return answer
 
     def _again(self, known: Trigger | None, digest: str, fleet: Fleet) -> Answer:

@@ -135,7 +135,7 @@ class Zones:
             return None if before.ended_at is None else dict(before.result or {})
         deployment = found(self.deploying.ledger, before.deployment)
         waits = deployment.state is State.PREPARED and deployment.plan.hold
-        if waits and not fleet.four_eyes:
+        if waits and not deployment.plan.four_eyes:
             try:
                 self.deploying.proceed(before.deployment, actor_of(zone))
             except ForbiddenError:

@@ -13,7 +13,7 @@ from orchestrator.adapters.ledger.failures import DuplicateError
 from orchestrator.adapters.ledger.tables import deliveries, receivers, trail
 from orchestrator.adapters.ledger.trail import append, entry_of
 from orchestrator.domain.delivery import Delivery
-from orchestrator.domain.trail import Action
+from orchestrator.domain.trail import Action, UnreadableError
 from orchestrator.ports import Clock, Position
 
 _END = select(func.coalesce(func.max(trail.c.id), 0)).scalar_subquery()
@@ -114,8 +114,11 @@ class SqlDeliveries:
             append(connection, Action("delivery.repeated", actor, detail={"deliveries": sorted(chosen)}), now)
 
     def _read(self, query: Select[Any]) -> list[Delivery]:
-        with self._database.reading() as connection:
-            return [_delivery(row) for row in connection.execute(query).mappings()]
+        try:
+            with self._database.reading() as connection:
+                return [_delivery(row) for row in connection.execute(query).mappings()]
+        except ValueError as error:
+            raise UnreadableError("an entry was changed: it can't be read", remedy="lockstep trail verify") from error
 
 
 def _told() -> Select[Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any
 
+import structlog
 from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse
 
@@ -17,6 +18,8 @@ from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import ConflictError, LockstepError
 from orchestrator.ports import NamedRequest
+
+log = structlog.get_logger()
 
 #: After so long without an answer nobody works on a request any more. The longest is a build of a large release.
 LONGEST = timedelta(minutes=15)
@@ -81,7 +84,11 @@ class Once:
         except Exception:
             self._settle(Answer(500, problems.FAULT))
             raise
-        self._settle(done)
+        try:
+            self._settle(done)
+        except LockstepError as error:
+            # It is done, and that is the answer. The same request again is told that nobody knows.
+            log.warning("the answer to a request could not be kept", **error.problem.as_dict())
         return done.response()
 
     def _settle(self, done: Answer) -> None:

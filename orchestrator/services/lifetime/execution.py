@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+
 from inventory.model import Fleet
 from orchestrator.domain.access import Permission
 from orchestrator.domain.deployment import Deployment, Kind, State
-from orchestrator.domain.errors import LockstepError, Problem, UnansweredError, UsageError
+from orchestrator.domain.errors import ConflictError, LockstepError, Problem, UnansweredError, UsageError
 from orchestrator.domain.lifetime.plan import DeploymentPlan, ImpossibleError, Standing, standing
 from orchestrator.ports import LifetimePlans
 from orchestrator.services.access import require, require_continue
 from orchestrator.services.deployments import Deploying, Schedule
 from orchestrator.services.lifetime.infrastructure import Infrastructure
 from orchestrator.services.lifetime.planning import Planning, started
+
+log = structlog.get_logger()
 
 #: How many of a fleet's newest deployments a plan's is looked for among.
 LOOK_BACK = 50
@@ -115,12 +119,22 @@ class Executing:
             raise started(self.following.planning.plan(key))
         try:
             deployment = self.deploying.deploy(fleet, plan.changes, Schedule(hold=hold), self._actor)
+        except ConflictError as error:
+            # Nothing was planned: what holds the fleet is somebody else's, however much it looks like this plan's.
+            plans.unstart_plan(begun, error.problem.as_dict())
+            raise
         except LockstepError as error:
             # It may be in the ledger all the same: what the broker did not take is there, as aborted.
             if self.following.adopt(begun) is None and not isinstance(error, UnansweredError):
                 plans.unstart_plan(begun, error.problem.as_dict())
             raise
-        if not plans.bind_plan(begun, deployment.id):
+        try:
+            bound = plans.bind_plan(begun, deployment.id)
+        except LockstepError as error:
+            # It runs. Whoever asks for the plan's status finds it.
+            log.warning("a plan's deployment could not be noted", plan=key, **error.problem.as_dict())
+            return
+        if not bound:
             self._undo(begun, deployment)
 
     def proceed(self, key: str) -> None:

@@ -87,6 +87,26 @@ def test_an_upload_is_known_by_its_content(here: Here) -> None:
     assert client.post(url, content=other, headers=key).status_code == 422
 
 
+def test_what_is_done_is_answered_even_where_the_answer_can_not_be_kept(tmp_path: Path) -> None:
+    class Busy(SqlRequests):
+        """A ledger that is busy when an answer is to be kept."""
+
+        def settle(self, scope: str, name: str, status: int, answer: object) -> None:
+            raise ConflictError("the ledger is busy")
+
+    class Unkept(Here):
+        @property
+        def requests(self) -> SqlRequests:
+            return Busy(self._engine, self.clock)
+
+    here = Unkept(tmp_path)
+    here.build("1.0.0")
+    client, key = here.client(), {"Idempotency-Key": "run-1"}
+    assert client.post(f"{WEB}/deployments", json=CHANGES, headers=key).status_code == 202
+    assert client.post(f"{WEB}/deployments", json=CHANGES, headers=key).status_code == 409
+    assert len(here.ledger.history(None, 9)) == 1
+
+
 @pytest.mark.parametrize("key", ["", "a b", "ü", "x" * 256, "a\tb"])
 def test_a_key_is_visible_ascii(here: Here, key: str) -> None:
     header = {"Idempotency-Key": key.encode()}

@@ -185,6 +185,59 @@ def test_an_unknown_outcome_is_left_to_whoever_looks(lifetime: LifetimeWorld) ->
     assert status(lifetime, plan) is Status.FINISHED_WITH_ERRORS
 
 
+def test_of_two_plans_alike_the_slower_one_does_not_take_the_others_deployment(lifetime: LifetimeWorld) -> None:
+    """Two jobs with one token and the same versions: while one tells the broker, the other finds the fleet held."""
+    first, second = lifetime.saved(ToDo="1.0.0"), lifetime.saved(ToDo="1.0.0")
+    asking: Any = lifetime.executing()
+
+    class Before:
+        """The ledger as the second saw it, when there was nothing to see."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lifetime.world.ledger, name)
+
+        def open_deployment(self, fleet: str) -> None:
+            del fleet
+
+    class Meanwhile:
+        """A broker that is told of the first's deployment while the second is being started."""
+
+        def coordinate(self, number: int) -> None:
+            planning = asking.following.planning
+            planning = replace(planning, infrastructure=replace(planning.infrastructure, ledger=Before()))
+            late = replace(asking, following=replace(asking.following, planning=planning))
+            with pytest.raises(ConflictError, match="is open"):
+                late.start(second.key)
+            lifetime.world.messages.coordinate(number)
+
+    replace(asking, deploying=replace(asking.deploying, dispatch=Meanwhile())).start(first.key)
+    (made,) = lifetime.world.ledger.history("Production/web", 9)
+    assert lifetime.planning().plan(first.key).deployment == made.id
+    assert not made.state.ended
+    assert lifetime.planning().plan(second.key) == second
+
+
+def test_a_deployment_that_cannot_be_noted_runs_and_is_found(lifetime: LifetimeWorld) -> None:
+    plan = lifetime.saved(ToDo="1.0.0")
+    asking: Any = lifetime.executing()
+
+    class Busy:
+        """Plans whose ledger is busy when a deployment is noted."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lifetime.plans, name)
+
+        def bind_plan(self, plan: object, number: int) -> bool:
+            raise ConflictError("the ledger is busy")
+
+    planning = replace(asking.following.planning, plans=Busy())
+    replace(asking, following=replace(asking.following, planning=planning)).start(plan.key)
+    assert status(lifetime, plan) is Status.RUNNING
+    lifetime.world.clock.pass_hours(1)
+    assert status(lifetime, plan) is Status.RUNNING
+    assert lifetime.planning().plan(plan.key).deployment is not None
+
+
 # ── two steps, and the end ──
 
 

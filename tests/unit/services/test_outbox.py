@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from structlog.testing import capture_logs
 from orchestrator.domain.delivery import Answer, Delivered
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.signature import verify
-from orchestrator.domain.trail import Action, Entry
+from orchestrator.domain.trail import Action, Entry, UnreadableError
 from orchestrator.services.outbox import PAGE
 from tests.unit.adapters.listener import Listener, closed_port
 from tests.unit.services.post import KEY, REFUSED, TAKEN, Post, Scripted, by_name, heard, refusing, taking
@@ -294,3 +296,35 @@ def test_the_body_is_the_event(post: Post, listener: Listener) -> None:
         "deployment": 17,
         "detail": {"state": "done"},
     }
+
+
+# ── a damaged trail ──
+
+
+def damage(post: Post, number: int) -> None:
+    """An entry that something else than Lockstep wrote over."""
+    with closing(sqlite3.connect(post.ledger)) as connection, connection:
+        connection.execute("DROP TRIGGER trail_update")
+        connection.execute("UPDATE trail SET at = 'never' WHERE id = ?", (number,))
+
+
+def test_what_comes_before_an_unreadable_entry_is_delivered_and_then_it_is_said(post: Post) -> None:
+    receiver = Scripted(taking)
+    post.outbox.look(by_name(receiver))
+    first = post.happens()
+    post.outbox.look(by_name(receiver))
+    damage(post, post.happens().number)
+    post.round(by_name(receiver))
+    assert [number for _, number in receiver.told] == [first.number]
+    with pytest.raises(UnreadableError, match="can't be read"):
+        post.outbox.look(by_name(receiver))
+
+
+def test_a_delivery_of_an_unreadable_entry_is_an_error_with_words(post: Post) -> None:
+    receiver = Scripted(taking)
+    post.outbox.look(by_name(receiver))
+    entry = post.happens()
+    post.outbox.look(by_name(receiver))
+    damage(post, entry.number)
+    with pytest.raises(UnreadableError, match="can't be read"):
+        post.outbox.deliver(receiver)
