@@ -265,6 +265,14 @@ def test_an_inspection_that_is_killed_leaves_all_the_stamps_or_those_before(stag
     assert {name for name in staged.names("state") if "audited" in name} == {"audited"}
 
 
+def test_stamps_that_can_not_be_written_are_none_and_the_answer_is_the_same(staged: Frontend, tmp_path: Path) -> None:
+    before = inspect(staged, deep=True)
+    (tmp_path / "later/mv").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "later/mv").chmod(0o755)
+    assert inspect(staged, deep=True) == before
+    assert not {name for name in staged.names("state") if "audited" in name}
+
+
 def test_processes_do_not_grow_with_files(frontend: Frontend) -> None:
     frontend.stage(Stage(1, {f"{n}.js": b"%d" % n for n in range(4)}))
     few = started(frontend, "inspect", "deep", BY_HASH)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import RefusedError, UnansweredError
-from workers.frontend.answers import ScriptRefusedError
+from workers.frontend.answers import LONGEST_ANSWER, ScriptRefusedError
 from workers.frontend.commands import shell_line
 from workers.frontend.inspection import BY_HASH, MOST_TREES, Inspect, Inspected, InspectedFile, InspectedTree
 
@@ -108,7 +108,6 @@ BAD: dict[str, tuple[str, ...]] = {
     "counts too early": (*LINES[:12], LINES[13], LINES[12], "OK"),
     "more read than there is": with_line(13, "hashed 6 12345"),
     "less read than a deep one reads": with_line(13, "hashed 1 12345"),
-    "bytes of no file": with_line(13, "hashed 0 1"),
     "a count with zeros": with_line(13, "hashed 03 12345"),
     "a count too long": with_line(13, f"hashed 3 {'9' * 19}"),
     "a count in other digits": with_line(13, "hashed \u0663 12345"),
@@ -141,7 +140,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "a link with two tabs": with_line(2, "l ../../x\ty\tz"),
     "a link that leads nowhere": with_line(2, "l \ty"),
     "a target too long": with_line(2, f"l {'a' * 4097}\ty"),
-    "a file in the look-up": with_line(12, f"f 0444 {ONE} x"),
+    "a file in the look-up": with_line(11, f"f 0444 {ONE} x", LINES[11]),
     "a type that is none": with_line(7, "o ship here"),
     "a letter that is none": with_line(7, "x fifo here"),
     "an empty line": with_line(7, ""),
@@ -168,9 +167,20 @@ def test_an_answer_that_was_cut_off_is_none() -> None:
             COMMAND.parse(whole[:end], 0)
 
 
-def test_an_answer_that_is_too_long_is_none() -> None:
+def test_bytes_of_no_file_are_none() -> None:
+    quick = Inspect(ROOT, deep=False, trees=COMMAND.trees)
+    assert quick.parse(said(*with_line(13, "hashed 0 0")), 0).hashed_files == 0
     with pytest.raises(UnansweredError):
-        COMMAND.parse(b"\n" * (64 * 1024 * 1024) + said(*LINES), 0)
+        quick.parse(said(*with_line(13, "hashed 0 1")), 0)
+
+
+def test_an_answer_that_is_too_long_is_none() -> None:
+    command = Inspect(ROOT, deep=False, trees=(RELEASE,))
+    one = said(LINES[3], f"f 0444 {ONE} a", "hashed 0 0", "OK")
+    assert command.parse(one, 0).trees
+    entries = (f"f 0444 {ONE} {number:06}{'a' * 4000}" for number in range(LONGEST_ANSWER // 4000))
+    with pytest.raises(UnansweredError):
+        command.parse(said(LINES[3], *entries, "hashed 0 0", "OK"), 0)
 
 
 def test_a_refusal_is_told() -> None:
@@ -180,9 +190,11 @@ def test_a_refusal_is_told() -> None:
 
 @given(st.lists(st.one_of(st.sampled_from(LINES), st.text(max_size=20)), max_size=12))
 def test_whatever_comes_is_read_or_refused(lines: list[str]) -> None:
+    answer = "\n".join([LINES[0], *lines, "OK", ""]).encode("utf-8", "replace")
     try:
-        Inspect(ROOT, deep=False, trees=(ACTIVATION,)).parse(
-            "\n".join([LINES[0], *lines, "OK", ""]).encode("utf-8", "replace"), 0
-        )
+        told = Inspect(ROOT, deep=False, trees=(ACTIVATION,)).parse(answer, 0)
     except UnansweredError:
         return
+    tree = told.trees[ACTIVATION]
+    assert tree is not None
+    assert len(tree.files) + len(tree.links) + len(tree.others) == answer.count(b"\n") - 3
