@@ -138,7 +138,7 @@ def test_only_lines_of_hashes_are_objects(frontend: Frontend, words: tuple[str, 
 
 def test_nothing_but_init_works_where_there_is_no_tree(shell: Shell, ground: Path) -> None:
     before = snapshot(ground)
-    for command in ("probe", "missing", "listing", "recipe", *OF_ACTIVATION, *OF_MORE):
+    for command in ("probe", "missing", "listing", "inspect", "recipe", *OF_ACTIVATION, *OF_MORE):
         assert shell.run(ground / "root", command, NAME).verdict == "REFUSED uninitialised"
     assert snapshot(ground) == before
 
@@ -155,7 +155,7 @@ WORDS = st.one_of(
 
 @FUZZ
 @given(
-    command=st.sampled_from(["init", "probe", "missing", "listing", *OF_ACTIVATION, *OF_MORE]),
+    command=st.sampled_from(["init", "probe", "missing", "listing", "inspect", *OF_ACTIVATION, *OF_MORE]),
     words=st.lists(WORDS, max_size=4),
     stdin=st.one_of(st.just(b""), st.binary(max_size=100), st.just(f"GO {activation_name(6)}\n".encode())),
 )
