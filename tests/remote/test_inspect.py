@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -211,6 +212,14 @@ def test_what_changed_below_an_unchanged_stamp_is_found_by_a_deep_one_alone(stag
         tree = inspect(staged, deep=deep).trees[RELEASE]
         assert tree is not None
         assert tree.files["index.html"].sha256 == expected, deep
+
+
+def test_a_stat_without_nanoseconds_makes_stamps_of_whole_seconds(staged: Frontend, tmp_path: Path) -> None:
+    stat = shutil.which("stat", path=staged.shell.path)
+    (tmp_path / "later/stat").write_text(f'#!/bin/sh\n{stat} "$@" | sed -E "s,(:[0-9][0-9])[.][0-9]+,\\1,g"\n')
+    (tmp_path / "later/stat").chmod(0o755)
+    assert [inspect(staged).hashed_files for _ in range(2)] == [len(STAGE.contents), 0]
+    assert not any("." in line for line in stamps(staged))
 
 
 def test_a_deep_one_forgets_what_it_has_not_seen_and_a_quick_one_does_not(staged: Frontend) -> None:
