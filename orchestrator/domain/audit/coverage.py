@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.domain.audit.expectation import INDEX
-from orchestrator.domain.audit.finding import Finding, Kind
+from orchestrator.domain.audit.finding import Finding, Kind, legible
 
+#: What a frontend that was seen at all has.
+ANYTHING = ""
 #: Parts of a frontend, beside the paths of its trees: what its script says, what its web server answers.
 SHELL, HTTP, HEALTH, RECIPE, BALANCER = "shell", "http", "health", "recipe", "load balancer"
 #: Parts of the fleet: the manifests of all frontends in rotation, and what the public address answers.
@@ -19,6 +20,8 @@ _PARTS = {
     Kind.FENCE_BEHIND: SHELL,
     Kind.FENCE_AHEAD: SHELL,
     Kind.ACTIVATION_UNFINISHED: SHELL,
+    Kind.ACTIVATION_MISSING: SHELL,
+    Kind.RELEASE_MISSING: SHELL,
     Kind.SCRIPT_OUTDATED: SHELL,
     Kind.SPACE_LOW: SHELL,
     Kind.CLOCK_APART: SHELL,
@@ -35,7 +38,7 @@ DRAINED_MARK = "state/drained"
 
 def answer_part(key: str) -> str:
     """The part that is one answer over HTTP, of a frontend, or of the public address for the frontend ""."""
-    return f"answer {key}"
+    return f"answer {legible(key)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Coverage:
             return True
         if finding.kind in _SERVED or finding.kind in _ADDRESS:
             every = HTTP if frontend else ADDRESS
-            return self._saw(frontend, answer_part(finding.path)) or (not self.sampled and self._saw(frontend, every))
+            return self._saw(frontend, f"answer {finding.path}") or (not self.sampled and self._saw(frontend, every))
         return self._saw(frontend, self._part(finding))
 
     def _saw(self, frontend: str, part: str) -> bool:
@@ -70,19 +73,17 @@ class Coverage:
     def _part(self, finding: Finding) -> str:
         if finding.kind is Kind.ROTATION_HEALTH:
             return SHELL if finding.path == DRAINED_MARK else HEALTH
-        if finding.kind is Kind.UNSEEN and not finding.path:
-            return SHELL
         return _PARTS.get(finding.kind) or self._tree(finding)
 
     def _tree(self, finding: Finding) -> str:
-        path = finding.path
-        if path.split("/", 1)[0] == INDEX:
-            return INDEX
-        # `releases/<app>/<digest>` or `activations/<name>`: no tree lies in another.
-        top = "/".join(path.split("/")[: 3 if path.startswith("releases/") else 2])
-        if top in self.trees:
-            return top
-        return path if finding.kind is Kind.UNSEEN and not path.startswith(("releases/", "activations/")) else SHELL
+        # `releases/<app>/<digest>`, `activations/<name>`, or `by-hash`: no tree lies in another.
+        names = finding.path.split("/")
+        depth = {"releases": 3, "activations": 2}.get(names[0])
+        if depth is None:
+            return names[0]
+        tree = "/".join(names[:depth])
+        # Of a tree that nobody must hold any more, whoever sees the frontend may say so.
+        return tree if tree in self.trees else SHELL
 
 
 def coverage(

@@ -19,7 +19,9 @@ def tree_findings(place: Place, observed: Observation) -> Iterator[Finding]:
     """Of each tree that was to be listed, its findings: gone, different, or unseen."""
     for path, tree in place.expectation.listed_trees().items():
         if path not in observed.trees:
-            if not _known_gone(path, observed):
+            if _known_gone(path, observed):
+                place.cover(path)
+            else:
                 yield place.unseen(path, _reason(observed, path))
         elif (lines := observed.trees[path]) is None:
             place.cover(path)
@@ -52,16 +54,16 @@ def _compared(place: Place, path: str, differences: Iterable[Difference]) -> Ite
     except UnansweredError as error:
         yield place.unseen(path, str(error.problem.what))
         return
-    shown = None if path == INDEX else place.shown(path)
+    shown = place.shown(path)
     listed = found if len(found) <= MOST_FINDINGS else found[: MOST_FINDINGS - 1]
     for one in listed:
-        yield place.finding(one.kind, f"{path}/{one.path}", one.expected, one.found, seen_by_clients=shown)
+        yield place.finding(one.kind, f"{path}/{one.path}", one.expected, one.found, shown=shown)
     if len(listed) == len(found):
         place.cover(path)
         return
     # Not covered: what was known of this tree and is not listed now may still be there.
     rest = found[len(listed) :]
-    yield place.finding(rest[0].kind, path, "no difference", f"{len(rest)} more differences", seen_by_clients=shown)
+    yield place.finding(rest[0].kind, path, "no difference", f"{len(rest)} more differences", shown=shown)
 
 
 def _serious_first(difference: Difference) -> tuple[int, str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.domain.audit import coverage as parts
@@ -51,6 +51,7 @@ def _frontend(place: Place, observed: Observation) -> Iterator[Finding]:
         reason = observed.reasons.get(parts.SHELL) or observed.reasons.get(parts.HTTP) or place.failure(observed)
         yield place.unseen("", reason)
         return
+    place.cover(parts.ANYTHING)
     if observed.state is None:
         yield place.unseen(parts.SHELL, observed.reasons.get(parts.SHELL, ""))
     else:
@@ -151,9 +152,4 @@ def _balanced(place: Place, sends: bool | None) -> Iterator[Finding]:
     if place.standing is not Standing.DRAINING and sends is not place.standing.serves:
         words = {True: "clients are sent to it", False: "no client is sent to it"}
         expected = f"{words[not sends]}: {place.standing}"
-        yield place.finding(Kind.ROTATION_BALANCER, "", expected, words[sends], seen_by_clients=sends)
-
-
-def serious_first(findings: Iterable[Finding]) -> list[Finding]:
-    """All findings of a fleet, the most serious first, whichever frontend they are of."""
-    return sorted(findings, key=lambda finding: (finding.seriousness.rank, order(finding)))
+        yield place.finding(Kind.ROTATION_BALANCER, "", expected, words[sends], reached=sends)

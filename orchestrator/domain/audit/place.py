@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from orchestrator.domain.audit.expectation import Expectation, Standing
+from orchestrator.domain.audit.expectation import INDEX, Expectation, Standing
 from orchestrator.domain.audit.finding import WORDS, Finding, Kind, Seriousness, legible
 from orchestrator.domain.audit.observation import Observation
 
@@ -31,16 +31,17 @@ class Place:
         self.covered.add((self.frontend, part))
 
     def finding(
-        self, kind: Kind, path: str, expected: str, found: str, *, seen_by_clients: bool | None = None
+        self, kind: Kind, path: str, expected: str, found: str, *, shown: bool = True, reached: bool | None = None
     ) -> Finding:
-        """A finding here. What is wrong where no client comes, or in what is not served now, only may hurt later.
+        """A finding here. What is wrong where no client comes, or in what is not `shown` now, only may hurt later.
 
-        `seen_by_clients` says whether clients come to it, where that is not what the ledger says.
+        `reached` says whether clients come here, where that is known to be other than the ledger says.
         """
         seriousness = WORDS[kind].seriousness
-        if seen_by_clients:
+        comes = self.standing.serves if reached is None else reached
+        if reached:
             seriousness = Seriousness.CLIENTS
-        elif seriousness is Seriousness.CLIENTS and not (self.standing.serves if seen_by_clients is None else False):
+        elif seriousness is Seriousness.CLIENTS and not (shown and comes):
             seriousness = Seriousness.MAY
         texts = (legible(path), legible(expected), legible(found))
         return Finding(self.expectation.fleet, self.frontend, kind, *texts, seriousness)
@@ -52,11 +53,11 @@ class Place:
     def gone(self, path: str) -> Finding:
         """A tree that must be there is not."""
         kind = Kind.RELEASE_MISSING if path.startswith("releases/") else Kind.ACTIVATION_MISSING
-        return self.finding(kind, path, "a directory", "nothing", seen_by_clients=self.shown(path))
+        return self.finding(kind, path, "a directory", "nothing", shown=self.shown(path))
 
-    def shown(self, path: str) -> bool | None:
-        """For `finding`: whether a tree is shown to clients now. None: as far as clients come here."""
-        return None if any(tree.path == path for tree in self.expectation.served_trees()) else False
+    def shown(self, path: str) -> bool:
+        """Whether a tree, or look-up by hash, is what clients are shown now."""
+        return path == INDEX or any(tree.path == path for tree in self.expectation.served_trees())
 
     def failure(self, observed: Observation) -> str:
         """Why nothing came back over HTTP, of the first request in order that failed; "" where none did."""
