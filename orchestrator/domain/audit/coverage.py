@@ -46,7 +46,7 @@ class Coverage:
     """The parts that were seen and compared in full: pairs of a frontend ("" for the fleet) and a part.
 
     `frontends` are those that the audit was to look at, `trees` the paths that each of them must hold, listed or not.
-    `sampled`: over HTTP not all was asked that could be.
+    `sampled`: over HTTP, frontends were not asked all that they could be.
     """
 
     parts: frozenset[tuple[str, str]]
@@ -62,9 +62,10 @@ class Coverage:
         frontend = finding.frontend
         if frontend and frontend not in self.frontends:
             return True
-        if finding.kind in _SERVED or finding.kind in _ADDRESS:
-            every = HTTP if frontend else ADDRESS
-            return self._saw(frontend, f"answer {finding.path}") or (not self.sampled and self._saw(frontend, every))
+        if finding.kind in _ADDRESS:
+            return self._saw("", f"answer {finding.path}") or self._saw("", ADDRESS)
+        if finding.kind in _SERVED:
+            return self._saw(frontend, f"answer {finding.path}") or (not self.sampled and self._saw(frontend, HTTP))
         return self._saw(frontend, self._part(finding))
 
     def _saw(self, frontend: str, part: str) -> bool:

@@ -25,7 +25,7 @@ def tree_findings(place: Place, observed: Observation) -> Iterator[Finding]:
                 yield place.unseen(path, _reason(observed, path))
         elif (lines := observed.trees[path]) is None:
             place.cover(path)
-            yield place.gone(path)
+            yield _not_a_tree(place, path, observed)
         else:
             yield from _compared(place, path, compare(tree, lines))
     names = place.expectation.index()
@@ -34,6 +34,13 @@ def tree_findings(place: Place, observed: Observation) -> Iterator[Finding]:
         yield place.unseen(INDEX, _reason(observed, INDEX))
     else:
         yield from _compared(place, INDEX, compare_index(names, lines or ()))
+
+
+def _not_a_tree(place: Place, path: str, observed: Observation) -> Finding:
+    """What has its name and can't be listed is no directory: a link to another one, say."""
+    if observed.state is None or _known_gone(path, observed):
+        return place.gone(path)
+    return place.finding(Kind.FILE_TYPE, path, "a directory", "something else", shown=place.shown(path))
 
 
 def _known_gone(path: str, observed: Observation) -> bool:

@@ -66,9 +66,9 @@ class Expectation:
     `script` is the SHA-256 of the script that Lockstep installs; `recipes` maps frontends to that of their recipe,
     and has none where Lockstep does not know it. `space` is what a release needs, in bytes.
 
-    `asks` maps frontends to what each is asked over HTTP; `sampled`: that is not all that could be. `address` is what
-    the public address is asked, `older` maps the SHA-256 of what earlier activations answered to their names.
-    `balanced`: there is a load balancer that can be asked.
+    `asks` maps frontends to what each is asked over HTTP, every manifest among it; `sampled`: that is not all that
+    could be. `address` is what the public address is asked, `older` maps the SHA-256 of what earlier activations
+    answered to their names. `balanced`: there is a load balancer that can be asked.
     """
 
     fleet: str
