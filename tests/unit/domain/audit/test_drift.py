@@ -352,8 +352,10 @@ def test_a_tree_has_so_many_findings_at_most_and_the_last_one_says_how_many_more
 def test_the_order_depends_on_nothing_but_the_findings() -> None:
     observed = replace(F1, state=replace(w.STATE, fence=1, script=w.OTHER), recipe="", trees={})
     seen = w.with_frontend(observed, w.with_answer(w.HASH, Answer(404), "f2"))
-    turned = Seen(dict(reversed(seen.frontends.items())), seen.balancer, dict(reversed(seen.address.items())))
-    rotation = dict(reversed(w.ROTATION.items()))
+    turned = Seen(
+        dict(reversed(list(seen.frontends.items()))), seen.balancer, dict(reversed(list(seen.address.items())))
+    )
+    rotation = dict(reversed(list(w.ROTATION.items())))
     findings = found(seen)
     assert len(findings) > 5
     assert list(findings) == sorted(findings, key=order)
