@@ -64,8 +64,9 @@ class _Words(NamedTuple):
     seriousness: Seriousness
 
 
-_AUDIT_HEAL = "run `lockstep audit FLEET --heal`: it puts back what differs"
-_WRITES = f"find out what writes below the root (only Lockstep may); {_AUDIT_HEAL}"
+_HEAL = "an audit that heals puts it right (docs/audits.md, 'Healing')"
+_MEANT = "run `lockstep drain {fleet} {frontend}` or `lockstep readmit {fleet} {frontend}`, whichever is meant"
+_WRITES = f"find out what writes below the root (only Lockstep may); {_HEAL}"
 _SERVER = "see that its web server has the recipe and serves the root that the inventory names, then reload it"
 _ADDRESS = "see what caches between the public address and the frontends, and that it keeps to Cache-Control"
 
@@ -74,7 +75,7 @@ WORDS: dict[Kind, _Words] = {
     Kind.CURRENT_MISSING: _Words("`current` leads to no activation", _WRITES, Seriousness.CLIENTS),
     Kind.FENCE_BEHIND: _Words(
         "the fence is below what was committed",
-        f"it may have come back from a backup: an older epoch could be activated; {_AUDIT_HEAL}",
+        f"it may have come back from a backup: an older epoch could be activated; {_HEAL}",
         Seriousness.MAY,
     ),
     Kind.FENCE_AHEAD: _Words(
@@ -87,7 +88,7 @@ WORDS: dict[Kind, _Words] = {
     Kind.FILE_MISSING: _Words("an entry is not there", _WRITES, Seriousness.CLIENTS),
     Kind.FILE_EXTRA: _Words(
         "an entry should not be there",
-        "move it away if it is needed, or run `lockstep audit FLEET --heal --remove-extra`",
+        "move it away if somebody needs it; an audit that heals removes it only where it is told to (`--remove-extra`)",
         Seriousness.UNTIDY,
     ),
     Kind.FILE_TYPE: _Words("an entry is of another type", _WRITES, Seriousness.CLIENTS),
@@ -106,7 +107,7 @@ WORDS: dict[Kind, _Words] = {
     Kind.FILE_SERVED: _Words("serves something else at the path of a file", _SERVER, Seriousness.CLIENTS),
     Kind.HASH_SERVED: _Words("serves something else at the hash of a file", _SERVER, Seriousness.CLIENTS),
     Kind.SCRIPT_OUTDATED: _Words(
-        "the frontend script is another one", f"the next deployment installs it; {_AUDIT_HEAL}", Seriousness.MAY
+        "the frontend script is another one", f"the next deployment installs it; {_HEAL}", Seriousness.MAY
     ),
     Kind.RECIPE_OUTDATED: _Words(
         "the web server's recipe is another one",
@@ -115,12 +116,12 @@ WORDS: dict[Kind, _Words] = {
     ),
     Kind.ROTATION_HEALTH: _Words(
         "the health answer is not what the ledger says of its rotation",
-        "run `lockstep drain` or `lockstep readmit` for it, whichever is meant",
+        _MEANT,
         Seriousness.MAY,
     ),
     Kind.ROTATION_BALANCER: _Words(
         "the load balancer does not do what the ledger says of its rotation",
-        "run `lockstep drain` or `lockstep readmit` for it, whichever is meant",
+        _MEANT,
         Seriousness.MAY,
     ),
     Kind.SPACE_LOW: _Words(
@@ -134,7 +135,7 @@ WORDS: dict[Kind, _Words] = {
     ),
     Kind.FLEET_SPLIT: _Words(
         "the frontends in rotation do not serve one set of manifests",
-        "drain those that serve another one (`lockstep drain`), then readmit them",
+        "drain those that serve another one (`lockstep drain {fleet} FRONTEND`), then readmit them",
         Seriousness.CLIENTS,
     ),
     Kind.ADDRESS_OLD: _Words("the public address answers what was served before", _ADDRESS, Seriousness.CLIENTS),
@@ -181,8 +182,8 @@ class Finding:
 
     @property
     def remedy(self) -> str:
-        """What to do, in words that name the fleet where a command does."""
-        return WORDS[self.kind].remedy.replace("FLEET", self.fleet)
+        """What to do, in words, with commands that name the fleet and the frontend."""
+        return WORDS[self.kind].remedy.format(fleet=self.fleet, frontend=self.frontend)
 
     def problem(self) -> Problem:
         """The finding as an operator reads it."""
