@@ -70,10 +70,11 @@ class SqlLifetimePlans:
         return gone
 
     def start_plan(self, plan: DeploymentPlan, actor: str) -> DeploymentPlan | None:
-        """Say that it is started now; None where it is not saved any more. Of several who try, one does."""
+        """Say that it is started now; None where it is not saved any more, or was changed. Of several one does."""
         begun = replace(plan, started_at=self._clock(), started_by=actor)
         values = {"started_at": begun.started_at, "started_by": actor}
-        return begun if self._set(plan, [_SAVED], values, "plan.started", actor) else None
+        same = [_SAVED, plans.c.saved_at == plan.saved_at, plans.c.target == plan.target]
+        return begun if self._set(plan, same, values, "plan.started", actor) else None
 
     def unstart_plan(self, plan: DeploymentPlan, problem: Mapping[str, str]) -> bool:
         """It could not be started and is saved as before; False where something came of it after all."""

@@ -59,10 +59,12 @@ class SqlTriggers:
         with self._database.writing() as connection:
             return connection.execute(update(triggers).where(*fresh).values(result=begun)).rowcount == 1
 
-    def deployed(self, number: int, deployment: int) -> None:
-        """Which deployment it set off."""
+    def deployed(self, number: int, deployment: int) -> bool:
+        """Which deployment it set off; False where another one has set that off."""
+        others = select(triggers.c.id).where(triggers.c.deployment == deployment, triggers.c.id != number).exists()
+        mine = update(triggers).where(triggers.c.id == number, ~others)
         with self._database.writing() as connection:
-            connection.execute(update(triggers).where(triggers.c.id == number).values(deployment=deployment))
+            return connection.execute(mine.values(deployment=deployment)).rowcount == 1
 
     def end(self, number: int, result: Mapping[str, Any], deployment: int | None = None) -> None:
         """Nothing more is to be done. What has ended stays as it is."""
