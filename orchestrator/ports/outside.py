@@ -212,10 +212,6 @@ class Triggers(Protocol):
         """Those of a hook for which something is still to be done, oldest first."""
         ...
 
-    def of_deployment(self, deployment: int) -> Trigger | None:
-        """What set a deployment off, or None."""
-        ...
-
 
 class Results(Protocol):
     """Result files in folders that others read."""

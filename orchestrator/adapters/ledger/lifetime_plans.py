@@ -7,26 +7,21 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, delete, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, null, select, update
 
-from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.database import LedgerPart
 from orchestrator.adapters.ledger.tables import lifetime_plans as plans
 from orchestrator.adapters.ledger.trail import append
 from orchestrator.domain.lifetime.plan import DeploymentPlan, Operation
 from orchestrator.domain.trail import ITSELF, Action
-from orchestrator.ports import Clock
 
 _SAVED = plans.c.started_at.is_(None)
 #: Started, and nobody has said yet what came of it.
 _STARTING = (plans.c.started_at.is_not(None), plans.c.deployment.is_(None), plans.c.problem.is_(null()))
 
 
-class SqlLifetimePlans:
+class SqlLifetimePlans(LedgerPart):
     """`orchestrator.ports.LifetimePlans` on an engine of `engine.open_engine`. Safe to share between threads."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._database = Database(engine)
-        self._clock = clock
 
     def add_plan(self, plan: DeploymentPlan) -> None:
         """Record a new plan."""
