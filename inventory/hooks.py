@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter
+from pydantic import AnyHttpUrl, Field, TypeAdapter
 
 from inventory import document
 from inventory.fields import entries, fields, plain, validated
 from inventory.loader import text_of
-from inventory.model import AppName, Name, Record
+from inventory.model import AppName, Name, Record, matching
+from inventory.names import FLEET
 from inventory.problem import InventoryError, Report
 
 #: The manual: a file with every field.
@@ -24,7 +25,6 @@ EXAMPLE = Path(__file__).with_name("hooks.example.yml")
 
 #: An event of the trail, or all whose names begin so: ``deployment.*``, ``*``.
 PATTERN = re.compile(r"\*|[a-z_]+\.(?:\*|[a-z_]+)")
-FLEET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}/[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 ABSOLUTE = re.compile(r"/[^\x00-\x1f\x7f]{1,4095}")
 
 #: What a notice says where nothing else is set: ``Deployment 17 of Production/web is done (lockstep, 2026-…).``
@@ -46,18 +46,9 @@ Deployment {{ deployment }} of {{ fleet }} is {{ event.split('.')[1] }}
 T = TypeVar("T", bound=Record)
 
 
-def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if pattern.fullmatch(text) is None:
-            raise ValueError(f"expected {expected}")
-        return text
-
-    return AfterValidator(check)
-
-
-EventPattern = Annotated[str, _matching(PATTERN, "an event such as deployment.done, deployment.* or *")]
-FleetKey = Annotated[str, _matching(FLEET, "a fleet such as Production/web")]
-AbsolutePath = Annotated[str, _matching(ABSOLUTE, "an absolute path")]
+EventPattern = Annotated[str, matching(PATTERN, "an event such as deployment.done, deployment.* or *")]
+FleetKey = Annotated[str, matching(FLEET, "a fleet such as Production/web")]
+AbsolutePath = Annotated[str, matching(ABSOLUTE, "an absolute path")]
 Template = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 

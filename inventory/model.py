@@ -33,7 +33,9 @@ LONGEST_PATH = 107
 MOST_WORDS = 64
 
 
-def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
+def matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
+    """A check that all of a text matches; `expected` says what does."""
+
     def check(text: str) -> str:
         if pattern.fullmatch(text) is None:
             raise ValueError(f"expected {expected}")
@@ -61,19 +63,19 @@ def _without_path(url: AnyHttpUrl) -> AnyHttpUrl:
     return url
 
 
-Name = Annotated[str, _matching(NAME, "a name: letters, digits, '.', '_' and '-', at most 63")]
-AppName = Annotated[str, _matching(APP, "an app's name: a letter, then letters, digits, '_' and '-', at most 63")]
-Mount = Annotated[str, _matching(MOUNT, "a mount path: / or /Segment/")]
-Root = Annotated[str, _matching(ROOT, "an absolute path of letters, digits, '.', '_' and '-'")]
-Identity = Annotated[str, _matching(PATH, "the path of a private key")]
-User = Annotated[str, _matching(USER, "a login name")]
-Address = Annotated[str, _matching(ADDRESS, "a host name or an IP address")]
+Name = Annotated[str, matching(NAME, "a name: letters, digits, '.', '_' and '-', at most 63")]
+AppName = Annotated[str, matching(APP, "an app's name: a letter, then letters, digits, '_' and '-', at most 63")]
+Mount = Annotated[str, matching(MOUNT, "a mount path: / or /Segment/")]
+Root = Annotated[str, matching(ROOT, "an absolute path of letters, digits, '.', '_' and '-'")]
+Identity = Annotated[str, matching(PATH, "the path of a private key")]
+User = Annotated[str, matching(USER, "a login name")]
+Address = Annotated[str, matching(ADDRESS, "a host name or an IP address")]
 BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_path)]
 HaproxyName = Annotated[
-    str, _matching(HAPROXY_NAME, "a name in HAProxy: letters, digits, '_', '.', ':' and '-', at most 63")
+    str, matching(HAPROXY_NAME, "a name in HAProxy: letters, digits, '_', '.', ':' and '-', at most 63")
 ]
 AdminSocket = Annotated[str, AfterValidator(_usable_socket)]
-Argument = Annotated[str, _matching(ARGUMENT, "text of at most 4096 characters, without a zero byte")]
+Argument = Annotated[str, matching(ARGUMENT, "text of at most 4096 characters, without a zero byte")]
 Command = Annotated[tuple[Argument, ...], AfterValidator(_usable_command)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 

@@ -6,6 +6,8 @@ import re
 
 #: An environment, a fleet or a frontend.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: A fleet by its full name: its environment's, and its own.
+FLEET = re.compile(rf"{NAME.pattern}/{NAME.pattern}")
 #: An app. OutSystems module names fit.
 APP = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 #: Where an app is mounted: ``/`` or one segment between slashes.

@@ -12,6 +12,7 @@ from inventory.hooks import Hooks
 from inventory.model import Inventory
 from orchestrator.adapters.artifacts import DirectoryArtifacts
 from orchestrator.adapters.inventory import load_hooks, load_inventory
+from orchestrator.adapters.kept import Kept
 from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.deliveries import SqlDeliveries
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
@@ -91,12 +92,20 @@ class Lockstep:
         return SqlTriggers(self._engine, self.clock)
 
     def inventory(self) -> Inventory:
-        """The inventory, read anew: an edit counts from the next command or request on. `UsageError` if it is wrong."""
-        return load_inventory(self.settings.inventory)
+        """The inventory: an edit counts from the next command or request on. `UsageError` if it is wrong."""
+        return self._inventory()
 
     def hooks(self) -> Hooks:
-        """The hooks, read anew; none where there is no such file. `UsageError` if it is wrong."""
-        return load_hooks(self.settings.hooks)
+        """The hooks, likewise; none where there is no such file. `UsageError` if it is wrong."""
+        return self._hooks()
+
+    @cached_property
+    def _inventory(self) -> Kept[Inventory]:
+        return Kept(self.settings.inventory, load_inventory)
+
+    @cached_property
+    def _hooks(self) -> Kept[Hooks]:
+        return Kept(self.settings.hooks, load_hooks)
 
     @cached_property
     def deliveries(self) -> SqlDeliveries:
@@ -109,7 +118,7 @@ class Lockstep:
         return Outbox(self.deliveries, self.trail, self.clock)
 
     def receivers(self) -> dict[str, Receiver]:
-        """The webhooks and notices of the hooks, by their names in the outbox. Read anew; `UsageError` as `hooks`."""
+        """The webhooks and notices of the hooks, by their names in the outbox. `UsageError` as `hooks`."""
         hooks = self.hooks()
         found: list[Receiver] = []
         if hooks.webhooks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,43 +62,34 @@ class Settings:
             inventory=Path(inventory).expanduser(),
             hooks=Path(environ.get("LOCKSTEP_HOOKS") or home / "hooks.yml").expanduser(),
             log_format=environ.get("LOCKSTEP_LOG_FORMAT") or "auto",
-            lease_seconds=_seconds(environ.get("LOCKSTEP_LEASE_SECONDS")),
-            lifetime_listed_seconds=_listed_seconds(environ.get("LOCKSTEP_LIFETIME_LISTED_SECONDS")),
+            lease_seconds=_seconds(
+                environ.get("LOCKSTEP_LEASE_SECONDS"),
+                LEASE_SECONDS,
+                (LEASE_SECONDS, LONGEST_LEASE),
+                "LOCKSTEP_LEASE_SECONDS",
+                "not a time that a lease can last",
+            ),
+            lifetime_listed_seconds=_seconds(
+                environ.get("LOCKSTEP_LIFETIME_LISTED_SECONDS"),
+                LISTED_SECONDS,
+                (0, LONGEST_LISTED),
+                "LOCKSTEP_LIFETIME_LISTED_SECONDS",
+                "not a time in seconds",
+            ),
             upload_bytes=_bytes(environ.get("LOCKSTEP_UPLOAD_BYTES")),
         )
 
 
-def _seconds(text: str | None) -> float:
+def _seconds(text: str | None, default: float, span: tuple[float, float], variable: str, what: str) -> float:
+    """So many seconds, within the span; `what` is said of anything else."""
     if not text:
-        return LEASE_SECONDS
+        return default
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0
-    if not LEASE_SECONDS <= seconds <= LONGEST_LEASE:
-        raise UsageError(
-            "not a time that a lease can last",
-            where="LOCKSTEP_LEASE_SECONDS",
-            expected=f"{LEASE_SECONDS:g} to {LONGEST_LEASE:g}",
-            found=text[:40],
-        )
-    return seconds
-
-
-def _listed_seconds(text: str | None) -> float:
-    if not text:
-        return LISTED_SECONDS
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= LONGEST_LISTED:
-        raise UsageError(
-            "not a time in seconds",
-            where="LOCKSTEP_LIFETIME_LISTED_SECONDS",
-            expected=f"0 to {LONGEST_LISTED:g}",
-            found=text[:40],
-        )
+        seconds = math.nan
+    if not span[0] <= seconds <= span[1]:
+        raise UsageError(what, where=variable, expected=f"{span[0]:g} to {span[1]:g}", found=text[:40])
     return seconds
 
 

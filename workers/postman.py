@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -40,7 +39,6 @@ class Postman:
         self._busy: set[str] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="postman", daemon=True)
-        self._known: tuple[object, Mapping[str, Receiver]] = (None, {})
         self._trouble = ""
 
     def start(self) -> None:
@@ -57,7 +55,7 @@ class Postman:
         while not self._stopped.wait(self._seconds):
             try:
                 # A worker that knows no receivers leaves the lease to those that do.
-                if self._receivers():
+                if self._lockstep.receivers():
                     with held(self._lockstep.leases, LEASE) as known:
                         if known is not None:
                             self._turn()
@@ -71,25 +69,13 @@ class Postman:
         outbox = self._lockstep.outbox
         until = time.monotonic() + TURN_SECONDS
         while not self._stopped.is_set() and time.monotonic() < until:
-            receivers = self._receivers()
+            receivers = self._lockstep.receivers()
             if not receivers:
                 return
             for name in outbox.look(receivers):
                 self._hand_on(outbox, receivers[name])
             self._trouble = ""
             self._stopped.wait(self._seconds)
-
-    def _receivers(self) -> Mapping[str, Receiver]:
-        """Who is to be told. The file is read once it has changed; while it is wrong, nobody is told."""
-        try:
-            seen = self._lockstep.settings.hooks.stat()
-            mark: object = (seen.st_ctime_ns, seen.st_size, seen.st_ino)
-        except OSError:
-            mark = "none"
-        if self._known[0] != mark:
-            self._known = (mark, {})
-            self._known = (mark, self._lockstep.receivers())
-        return self._known[1]
 
     def _hand_on(self, outbox: Outbox, receiver: Receiver) -> None:
         """To a thread, unless one is at this receiver already: its deliveries come one after the other."""

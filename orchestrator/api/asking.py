@@ -30,9 +30,9 @@ T = TypeVar("T")
 class Authenticator:
     """Tells who asks, and makes those wait who fail too often. In memory: every server counts for itself."""
 
-    def __init__(self, lockstep: Lockstep) -> None:
+    def __init__(self, lockstep: Lockstep, most: int = MOST_FAILURES) -> None:
         self._lockstep = lockstep
-        self._limit = RateLimitItemPerMinute(MOST_FAILURES)
+        self._limit = RateLimitItemPerMinute(most)
         self._failures = MovingWindowRateLimiter(MemoryStorage())
 
     def admit(self, address: str, token: str) -> Principal:

@@ -15,8 +15,8 @@ router = APIRouter(tags=["health"])
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Whether the server lives")
-def healthz() -> dict[str, str]:
-    """It answers."""
+async def healthz() -> dict[str, str]:
+    """It answers, however many requests are at work."""
     return {"status": "ok"}
 
 

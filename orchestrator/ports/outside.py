@@ -196,8 +196,8 @@ class Triggers(Protocol):
         """Whether this call, and no other, is to do what was claimed; `result` says since when: ``begun``."""
         ...
 
-    def deployed(self, number: int, deployment: int) -> None:
-        """Keep which deployment it set off."""
+    def deployed(self, number: int, deployment: int) -> bool:
+        """Keep which deployment it set off; False where another one has set that off."""
         ...
 
     def end(self, number: int, result: Mapping[str, Any], deployment: int | None = None) -> None:
@@ -210,10 +210,6 @@ class Triggers(Protocol):
 
     def unended(self, hook: str) -> list[Trigger]:
         """Those of a hook for which something is still to be done, oldest first."""
-        ...
-
-    def of_deployment(self, deployment: int) -> Trigger | None:
-        """What set a deployment off, or None."""
         ...
 
 

@@ -101,10 +101,14 @@ class Firing:
             log.warning("the answer to a delivery could not be kept", hook=actor, **error.problem.as_dict())
         return answer
 
+    def _age(self, known: Trigger) -> float:
+        return (self.deploying.clock() - known.created_at).total_seconds()
+
     def _again(self, known: Trigger | None, digest: str, fleet: Fleet) -> Answer:
         """The answer of the delivery that came first, which may still be at work."""
         waited = 0.0
-        while known is not None and known.result is None and waited < PATIENCE:
+        # One that was taken long ago is at work no more: nobody waits for it, and holds a thread that others need.
+        while known is not None and known.result is None and max(waited, self._age(known)) < PATIENCE:
             self.pause(PAUSE)
             waited += PAUSE
             known = self.triggers.trigger(known.hook, known.name)

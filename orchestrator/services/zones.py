@@ -113,14 +113,19 @@ class Zones:
     def _interrupted(self, zone: Zone, fleet: Fleet, row: Trigger, begun: datetime) -> dict[str, str] | None:
         """Another server is about to deploy, or has died at it.
 
-        A deployment by this zone that no request names is what the dead one left: a fleet has one at a time.
+        A deployment by this zone, of the same changes, that no request names is what the dead one left: a fleet has
+        one at a time.
         """
         if self.clock() - begun < INTERRUPTED:
             return None
         left = self.deploying.ledger.open_deployment(fleet.key)
-        mine = left is not None and left.plan.actor == actor_of(zone) and left.created_at >= row.created_at
-        if left is not None and mine and self.triggers.of_deployment(left.id) is None:
-            self.triggers.deployed(row.id, left.id)
+        mine = (
+            left is not None
+            and left.plan.actor == actor_of(zone)
+            and left.created_at >= row.created_at
+            and dict(left.plan.changes) == row.request["changes"]
+        )
+        if left is not None and mine and self.triggers.deployed(row.id, left.id):
             return None
         return failure(f"Lockstep was interrupted before it could deploy; see: lockstep history {fleet.key}")
 

@@ -29,10 +29,12 @@ def spoiled(fleet: Fleet, name: str, path: str) -> Iterator[None]:
     found, content = file.stat(), file.read_bytes()
     file.chmod(0o644)
     file.write_bytes(content.replace(b"late", b"1ate"))
-    yield
-    file.write_bytes(content)
-    file.chmod(found.st_mode)
-    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    try:
+        yield
+    finally:
+        file.write_bytes(content)
+        file.chmod(found.st_mode)
+        os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def test_a_file_with_other_bytes_is_refused_until_it_is_right(visitor: Visitor, fleet: Fleet) -> None:
@@ -47,8 +49,9 @@ def test_a_file_with_other_bytes_is_refused_until_it_is_right(visitor: Visitor, 
             visitor.reloads()
             assert visitor.version() == "1.0.0"
             assert visitor.status()["active"] == before
-        # Of three frontends two have what they should.
-        assert visitor.checks() == "new"
+        # Of three frontends two have what they should. The new page looks on its own, and may have been first.
+        assert visitor.checks() in {"new", "current"}
+        assert visitor.status()["active"] != before
     visitor.reloads()
     assert visitor.version() == "2.0.0"
 

@@ -292,6 +292,19 @@ def test_a_piece_of_a_file_is_served_as_a_piece(page: Page) -> None:
     assert page.evaluate(ask, "bytes=18-") == [416, "bytes */18", ""]
 
 
+def test_who_asks_while_the_worker_looks_is_not_answered_by_what_was_so_before(page: Page, app: Site) -> None:
+    def looks() -> int:
+        return sum("moduleversioninfo" in path for path in app.asked())
+
+    assert check(page) == "current"
+    page.evaluate("fetch('/App/moduleservices/moduleversioninfo?counted')")
+    await_condition(lambda: any("counted" in path for path in app.asked()))
+    before = looks()
+    found = page.evaluate("Promise.all([lockstep.check(), lockstep.check(), lockstep.check()])")
+    assert [each["state"] for each in found] == ["current"] * 3
+    await_condition(lambda: looks() == before + 2)
+
+
 def test_versions_that_no_page_needs_are_forgotten(page: Page, app: Site) -> None:
     count = (
         """(part) => caches.open(`lockstep /App/ ${part}`).then((cache) => cache.keys()).then((all) => all.length)"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
@@ -81,9 +82,13 @@ def test_one_begins(triggers: SqlTriggers, told: list[str]) -> None:
 def test_what_has_ended_stays_as_it_is(triggers: SqlTriggers, ledger_engine: Engine) -> None:
     deployment = SqlLedger(ledger_engine, Ticks()).plan(plan())
     row = claimed(triggers)
-    triggers.deployed(row.id, deployment.id)
-    assert triggers.of_deployment(deployment.id) == triggers.trigger(HOOK, CLAIM.name)
-    assert triggers.of_deployment(deployment.id + 1) is None
+    assert triggers.deployed(row.id, deployment.id)
+    set_off = triggers.trigger(HOOK, CLAIM.name)
+    assert set_off is not None
+    assert set_off.deployment == deployment.id
+    other = triggers.claim(replace(CLAIM, name="other"))
+    assert other is not None
+    assert not triggers.deployed(other.id, deployment.id)
     triggers.end(row.id, {"status": 202}, deployment.id)
     ended = triggers.trigger(HOOK, CLAIM.name)
     triggers.end(row.id, {"status": 500})

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
-from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.database import LedgerPart
 from orchestrator.adapters.ledger.failures import DuplicateError
 from orchestrator.adapters.ledger.tables import deliveries, receivers, trail
-from orchestrator.adapters.ledger.trail import append, entry_of
+from orchestrator.adapters.ledger.trail import append, entry_of, unreadable
 from orchestrator.domain.delivery import Delivery
-from orchestrator.domain.trail import Action, UnreadableError
-from orchestrator.ports import Clock, Position
+from orchestrator.domain.trail import Action
+from orchestrator.ports import Position
 
 _END = select(func.coalesce(func.max(trail.c.id), 0)).scalar_subquery()
 _WAITS = deliveries.c.due_at.is_not(None)
@@ -27,12 +27,8 @@ _FIRST_DUE = (
 )
 
 
-class SqlDeliveries:
+class SqlDeliveries(LedgerPart):
     """`orchestrator.ports.Deliveries` on an engine of `engine.open_engine`. Safe to share between threads."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._database = Database(engine)
-        self._clock = clock
 
     def positions(self) -> Mapping[str, Position]:
         """Every receiver that was ever begun, by its name."""
@@ -118,7 +114,7 @@ class SqlDeliveries:
             with self._database.reading() as connection:
                 return [_delivery(row) for row in connection.execute(query).mappings()]
         except ValueError as error:
-            raise UnreadableError("an entry was changed: it can't be read", remedy="lockstep trail verify") from error
+            raise unreadable() from error
 
 
 def _told() -> Select[Any]:

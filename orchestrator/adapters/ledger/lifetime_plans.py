@@ -7,26 +7,21 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, delete, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, null, select, update
 
-from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.database import LedgerPart
 from orchestrator.adapters.ledger.tables import lifetime_plans as plans
 from orchestrator.adapters.ledger.trail import append
 from orchestrator.domain.lifetime.plan import DeploymentPlan, Operation
 from orchestrator.domain.trail import ITSELF, Action
-from orchestrator.ports import Clock
 
 _SAVED = plans.c.started_at.is_(None)
 #: Started, and nobody has said yet what came of it.
 _STARTING = (plans.c.started_at.is_not(None), plans.c.deployment.is_(None), plans.c.problem.is_(null()))
 
 
-class SqlLifetimePlans:
+class SqlLifetimePlans(LedgerPart):
     """`orchestrator.ports.LifetimePlans` on an engine of `engine.open_engine`. Safe to share between threads."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._database = Database(engine)
-        self._clock = clock
 
     def add_plan(self, plan: DeploymentPlan) -> None:
         """Record a new plan."""
@@ -70,10 +65,11 @@ class SqlLifetimePlans:
         return gone
 
     def start_plan(self, plan: DeploymentPlan, actor: str) -> DeploymentPlan | None:
-        """Say that it is started now; None where it is not saved any more. Of several who try, one does."""
+        """Say that it is started now; None where it is not saved any more, or was changed. Of several one does."""
         begun = replace(plan, started_at=self._clock(), started_by=actor)
         values = {"started_at": begun.started_at, "started_by": actor}
-        return begun if self._set(plan, [_SAVED], values, "plan.started", actor) else None
+        same = [_SAVED, plans.c.saved_at == plan.saved_at, plans.c.target == plan.target]
+        return begun if self._set(plan, same, values, "plan.started", actor) else None
 
     def unstart_plan(self, plan: DeploymentPlan, problem: Mapping[str, str]) -> bool:
         """It could not be started and is saved as before; False where something came of it after all."""

@@ -6,24 +6,20 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.database import LedgerPart
 from orchestrator.adapters.ledger.failures import DuplicateError
 from orchestrator.adapters.ledger.tables import requests
 from orchestrator.domain.errors import ConflictError
-from orchestrator.ports import Clock, NamedRequest
+from orchestrator.ports import NamedRequest
 
 #: How long an answer is kept. Clients are promised a day.
 KEPT = timedelta(hours=48)
 
 
-class SqlRequests:
+class SqlRequests(LedgerPart):
     """`orchestrator.ports.Requests` on an engine of `engine.open_engine`. Safe to share between threads."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._database = Database(engine)
-        self._clock = clock
 
     def claim(self, scope: str, name: str, digest: str) -> NamedRequest | None:
         """Take a request; what is known of it where it is taken. The unique index lets one in."""

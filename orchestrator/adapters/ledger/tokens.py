@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, insert, select, update
+from sqlalchemy import RowMapping, insert, select, update
 
-from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.database import LedgerPart
 from orchestrator.adapters.ledger.tables import tokens
 from orchestrator.adapters.ledger.trail import append
 from orchestrator.domain.access import Grant, Role
 from orchestrator.domain.trail import Action
-from orchestrator.ports import Clock, Token
+from orchestrator.ports import Token
 
 
-class SqlTokens:
+class SqlTokens(LedgerPart):
     """`orchestrator.ports.Tokens` on an engine of `engine.open_engine`. Safe to share between threads."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._database = Database(engine)
-        self._clock = clock
 
     def add_token(self, token: Token) -> None:
         """Record a token; the trail says who issued it, to whom, and what it allows."""

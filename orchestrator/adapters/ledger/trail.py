@@ -53,6 +53,11 @@ def entry_of(row: RowMapping) -> Entry:
     return Entry(row["id"], row["at"], action, row["previous"], row["digest"])
 
 
+def unreadable() -> UnreadableError:
+    """One of several entries is none, and nobody has looked which."""
+    return UnreadableError("an entry was changed: it can't be read", remedy="lockstep trail verify")
+
+
 class SqlTrail(LedgerPart):
     """`orchestrator.ports.Trail` on an engine of `engine.open_engine`. Safe to share between threads."""
 
@@ -79,7 +84,7 @@ class SqlTrail(LedgerPart):
         try:
             return self._entries(query)[::-1]
         except ValueError as error:
-            raise UnreadableError("an entry was changed: it can't be read", remedy="lockstep trail verify") from error
+            raise unreadable() from error
 
     def last(self) -> Entry | None:
         """The newest entry."""

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, delete, insert, null, select, update
+from sqlalchemy import RowMapping, delete, insert, null, select, update
 
-from orchestrator.adapters.ledger.database import Database
+from orchestrator.adapters.ledger.database import LedgerPart
 from orchestrator.adapters.ledger.failures import DuplicateError
 from orchestrator.adapters.ledger.tables import triggers
 from orchestrator.adapters.ledger.trail import append
 from orchestrator.domain.trail import Action
 from orchestrator.domain.trigger import Claim, Trigger
-from orchestrator.ports import Clock
 
 
-class SqlTriggers:
+class SqlTriggers(LedgerPart):
     """`orchestrator.ports.Triggers` on an engine of `engine.open_engine`. Safe to share between threads."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._database = Database(engine)
-        self._clock = clock
 
     def claim(self, claim: Claim) -> Trigger | None:
         """The row, and the trail's entry, in one transaction; None where it is claimed already."""
@@ -59,10 +54,12 @@ class SqlTriggers:
         with self._database.writing() as connection:
             return connection.execute(update(triggers).where(*fresh).values(result=begun)).rowcount == 1
 
-    def deployed(self, number: int, deployment: int) -> None:
-        """Which deployment it set off."""
+    def deployed(self, number: int, deployment: int) -> bool:
+        """Which deployment it set off; False where another one has set that off."""
+        others = select(triggers.c.id).where(triggers.c.deployment == deployment, triggers.c.id != number).exists()
+        mine = update(triggers).where(triggers.c.id == number, ~others)
         with self._database.writing() as connection:
-            connection.execute(update(triggers).where(triggers.c.id == number).values(deployment=deployment))
+            return connection.execute(mine.values(deployment=deployment)).rowcount == 1
 
     def end(self, number: int, result: Mapping[str, Any], deployment: int | None = None) -> None:
         """Nothing more is to be done. What has ended stays as it is."""
@@ -85,13 +82,6 @@ class SqlTriggers:
         query = select(triggers).where(triggers.c.hook == hook, triggers.c.ended_at.is_(None)).order_by(triggers.c.id)
         with self._database.reading() as connection:
             return [_trigger(row) for row in connection.execute(query).mappings()]
-
-    def of_deployment(self, deployment: int) -> Trigger | None:
-        """What set a deployment off, or None."""
-        query = select(triggers).where(triggers.c.deployment == deployment).order_by(triggers.c.id).limit(1)
-        with self._database.reading() as connection:
-            row = connection.execute(query).mappings().one_or_none()
-        return None if row is None else _trigger(row)
 
 
 def _trigger(row: RowMapping) -> Trigger:

@@ -110,7 +110,7 @@ class DrainFrontend(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"frontend": "fe3", "reason": "new disk"}]})
 
     frontend: Name
-    reason: str = Field("maintenance", min_length=1, max_length=1000)
+    reason: str = Field("maintenance", min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$")
 
 
 class ReadmitFrontends(Body):

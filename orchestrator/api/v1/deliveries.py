@@ -28,7 +28,10 @@ def list_deliveries(
     lockstep: Parts,
     who: Administrator,
     pages: Pages,
-    receiver: Annotated[str | None, Query(max_length=80, description="Only this one's: `webhook/NAME`.")] = None,
+    receiver: Annotated[
+        str | None,
+        Query(pattern=r"^(?:webhook|notice)/[A-Za-z0-9._-]{1,63}$", description="Only this one's: `webhook/NAME`."),
+    ] = None,
     failed: Annotated[bool, Query(description="Only those that were given up.")] = False,
 ) -> dict[str, Any]:
     """What became of each: its state, attempts, the last status and the next try."""

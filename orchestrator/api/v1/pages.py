@@ -39,7 +39,7 @@ class Paging:
     def words(self, kind: str) -> tuple[str, ...] | None:
         """The words in the cursor; None on the first page."""
         key = self.key(kind)
-        if key is not None and not all(isinstance(word, str) for word in key):
+        if key is not None and not all(isinstance(word, str) and word.isascii() and word.isprintable() for word in key):
             raise _garbage()
         return None if key is None else tuple(key)
 

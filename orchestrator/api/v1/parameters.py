@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Header, Path, Query
 
-from inventory.names import APP, NAME
+from inventory.names import APP, FLEET, NAME
 from orchestrator.adapters.ledger.queries import MAX_NUMBER
 from orchestrator.domain.build import ID
 from orchestrator.domain.release import VERSION
@@ -31,9 +31,8 @@ OnlyEnvironment = Annotated[
     str | None, Query(alias="environment", pattern=whole(NAME), description="Only this environment's.")
 ]
 #: ``Environment/fleet``.
-FLEET_KEY = f"^{NAME.pattern}/{NAME.pattern}$"
 OnlyFleet = Annotated[
-    str | None, Query(alias="fleet", pattern=FLEET_KEY, description="Only this fleet's: Environment/fleet.")
+    str | None, Query(alias="fleet", pattern=whole(FLEET), description="Only this fleet's: Environment/fleet.")
 ]
 DryRun = Annotated[bool, Query(description="Answer with the plan; change nothing.")]
 

@@ -128,14 +128,23 @@ async function slice(response, begin, last) {
 
 // --- a new version ---
 
-// Look for a new version and bring it in. One at a time, in all of this worker.
-let checking = null;
+// Look for a new version and bring it in. One at a time, in all of this worker. Who asks while one looks is answered by
+// what that finds; where it finds nothing, by one look more: it may have asked before there was what the caller means.
+let looking = null;
+let queued = null;
 
 function check() {
-  checking = checking || navigator.locks.request(`lockstep ${MOUNT}`, look).finally(() => {
-    checking = null;
+  if (looking === null) {
+    looking = navigator.locks.request(`lockstep ${MOUNT}`, look).finally(() => {
+      looking = null;
+    });
+    return looking;
+  }
+  queued = queued || looking.then((found) => {
+    queued = null;
+    return found.state === "current" ? check() : found;
   });
-  return checking;
+  return queued;
 }
 
 // What came of it: {state, token, epoch, reason}. `state` is what `decide` says, or `unknown` where nobody could tell.

@@ -18,7 +18,7 @@ from orchestrator.domain.deployment import Deployment, Kind, State
 from orchestrator.domain.errors import ConflictError, LockstepError, Problem, UnansweredError, UsageError
 from orchestrator.domain.lifetime.plan import DeploymentPlan, ImpossibleError, Standing, standing
 from orchestrator.ports import LifetimePlans
-from orchestrator.services.access import require, require_continue
+from orchestrator.services.access import environment_of, require, require_continue
 from orchestrator.services.deployments import Deploying, Schedule
 from orchestrator.services.lifetime.infrastructure import Infrastructure
 from orchestrator.services.lifetime.planning import Planning, started
@@ -116,7 +116,7 @@ class Executing:
         plans = self.following.planning.plans
         begun = plans.start_plan(plan, self._actor)
         if begun is None:
-            raise started(self.following.planning.plan(key))
+            raise self._overtaken(self.following.planning.plan(key))
         try:
             deployment = self.deploying.deploy(fleet, plan.changes, Schedule(hold=hold), self._actor)
         except ConflictError as error:
@@ -153,10 +153,19 @@ class Executing:
         """End it, nothing changed. `ImpossibleError` where nothing runs, `ConflictError` where it was committed."""
         plan = self.following.settled(self.following.planning.plan(key))
         require(self._here.who, Permission.ABORT, plan.target)
-        self.deploying.abort(self._open(plan, "aborted").id, self._actor)
+        deployment = self._open(plan, "aborted")
+        require(self._here.who, Permission.ABORT, environment_of(deployment.plan.fleet))
+        self.deploying.abort(deployment.id, self._actor)
         self.following.planning.plans.note_abort(plan, self._actor)
 
     # ── below ──
+
+    @staticmethod
+    def _overtaken(plan: DeploymentPlan) -> ImpossibleError:
+        """Somebody started it, or changed it, at the same moment."""
+        if not plan.saved:
+            return started(plan)
+        return ImpossibleError("the plan was changed at this moment", remedy="look at it, then start it again")
 
     def _fleet(self, plan: DeploymentPlan) -> Fleet:
         fleet = next((each for each in self._here.inventory.fleets if each.key == plan.fleet), None)

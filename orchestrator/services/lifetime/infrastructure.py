@@ -124,28 +124,23 @@ class Infrastructure:
 
     def was_active(self, app: str, version: str, environment: Environment) -> bool:
         """Whether an environment serves this version, or has served it."""
-        return any(
-            placement.app == app and placement.version == version
-            for fleet in self.fleets(environment)
-            for deployment in self.ledger.committed(fleet.key, limit=LOOK_BACK)
-            for placement in deployment.plan.placements
-        )
+        return any((app, version) in self._has_served(fleet.key) for fleet in self.fleets(environment))
 
     # ── versions ──
 
     def version(self, app: str, key: str) -> ReleaseRecord:
         """The release of that key. `UnknownKeyError` where there is none."""
-        for record in self.ledger.releases(app):
-            if keys.same(keys.version_key(app, record.version), key):
-                return record
-        raise UnknownKeyError(f"{app} has no version of that key", found=key[:80])
+        record = self._versions.get(keys.normal(key) or "")
+        if record is None or record.app != app:
+            raise UnknownKeyError(f"{app} has no version of that key", found=key[:80])
+        return record
 
     def version_of(self, key: str) -> ReleaseRecord:
         """The release of that key, of whichever app. `UnknownKeyError` where there is none."""
-        for record in self.ledger.releases():
-            if keys.same(keys.version_key(record.app, record.version), key):
-                return record
-        raise UnknownKeyError("there is no application version of that key", found=key[:80])
+        record = self._versions.get(keys.normal(key) or "")
+        if record is None:
+            raise UnknownKeyError("there is no application version of that key", found=key[:80])
+        return record
 
     def version_documents(self, app: str, most: int, change_log: str) -> list[Document]:
         """The newest versions of an application. None has a change log, so whoever looks for words in it finds none."""
@@ -200,6 +195,22 @@ class Infrastructure:
         if all(each.name != app for each in fleet.apps):
             return None
         return next((each for each in self._served[fleet.key] if each.app == app), None)
+
+    @cached_property
+    def _versions(self) -> dict[str, ReleaseRecord]:
+        """All releases, by their keys."""
+        return {keys.version_key(record.app, record.version): record for record in self.ledger.releases()}
+
+    def _has_served(self, fleet: str) -> frozenset[tuple[str, str]]:
+        """The versions that a fleet serves or has served, as far as it is looked back."""
+        if fleet not in self._past:
+            past = self.ledger.committed(fleet, limit=LOOK_BACK)
+            self._past[fleet] = frozenset((each.app, each.version) for row in past for each in row.plan.placements)
+        return self._past[fleet]
+
+    @cached_property
+    def _past(self) -> dict[str, frozenset[tuple[str, str]]]:
+        return {}
 
     @cached_property
     def _served(self) -> dict[str, tuple[Placement, ...]]:

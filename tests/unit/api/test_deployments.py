@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -190,6 +192,18 @@ def test_history_in_pages_and_of_the_environments_that_may_be_read(client: Clien
 def test_a_cursor_that_is_none_is_refused(client: Client, cursor: str) -> None:
     refused = client.get(f"/api/v1/deployments?cursor={cursor}")
     assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+
+
+def test_a_cursor_with_words_that_no_release_has_is_refused(client: Client) -> None:
+    for words in (["ToDo", "1\u0000"], ["ToDo\ud800", "1"], ["ToDo", "\u00fc"]):
+        cursor = base64.urlsafe_b64encode(json.dumps(["releases", *words]).encode()).decode().rstrip("=")
+        assert client.get(f"/api/v1/releases?cursor={cursor}").status_code == 422
+
+
+def test_a_reason_is_a_line_of_text(client: Client) -> None:
+    for reason in ("a\u0000b", "a\nb", ""):
+        refused = client.post(f"{WEB}/drain", json={"frontend": "fe1", "reason": reason})
+        assert refused.status_code == 422
 
 
 def test_fleets_say_who_is_in_rotation_and_nothing_of_how_to_log_in(client: Client, here: Here) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -489,3 +490,26 @@ def test_the_log_of_a_fault_names_the_route_and_not_the_path(
     (entry,) = logged
     assert (entry["method"], entry["route"]) == ("GET", "/zones/{name}/{token}/{step}")
     assert TOKEN not in str({key: value for key, value in entry.items() if key != "exc_info"})
+
+
+def test_what_another_operation_has_deployed_is_not_taken_for_an_interrupted_ones(tmp_path: Path) -> None:
+    """One began for 1.0.0 and died; the next has deployed 2.0.0, and has not said so yet."""
+    served = Served(tmp_path)
+    lockstep = served.lockstep
+    fleet, zone = lockstep.inventory().fleets[0], lockstep.hooks().zones[0]
+    first = lockstep.triggers.claim(kept(changes={"ToDo": "1.0.0"}))
+    following = kept(operation=NEXT, file=f"{KEY}_{NEXT}.preparedone")
+    second = lockstep.triggers.claim(replace(following, name=f"prepare/{KEY}_{NEXT}"))
+    assert first is not None
+    assert second is not None
+    for each in (first, second):
+        lockstep.triggers.begin(each.id)
+    lockstep.deploying.deploy(fleet, {"ToDo": "2.0.0"}, Schedule(hold=True), "zone:containers")
+    later = Zones(
+        lockstep.triggers, lockstep.deploying, lockstep.zones.results, lambda: lockstep.clock() + timedelta(minutes=2)
+    )
+    later.advance(zone, fleet, lambda *_: None)
+    found = [lockstep.triggers.trigger(each.hook, each.name) for each in (first, second)]
+    assert [each.deployment for each in found if each is not None] == [None, 1]
+    # Nor is one deployment two operations': whoever comes second is told so.
+    assert not lockstep.triggers.deployed(first.id, 1)

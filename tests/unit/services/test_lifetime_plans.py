@@ -232,3 +232,12 @@ def test_lists_are_of_a_time_and_of_what_may_be_read(lifetime: LifetimeWorld) ->
     assert found(NOW, None, lifetime.here().environment_documents()[0]["Key"]) == [old.key]
     with pytest.raises(UsageError):
         found(NOW, None, "00000000-0000-0000-0000-000000000000")
+
+
+def test_a_plan_that_was_changed_since_it_was_read_is_not_started(lifetime: LifetimeWorld) -> None:
+    plan = lifetime.saved(ToDo="1.0.0")
+    changed = replace(plan, saved_at=plan.saved_at + timedelta(microseconds=1))
+    assert lifetime.plans.change_plan(changed)
+    assert lifetime.plans.start_plan(plan, "ci") is None
+    assert lifetime.planning().plan(plan.key).saved
+    assert lifetime.plans.start_plan(changed, "ci") is not None
