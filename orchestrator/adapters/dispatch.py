@@ -19,6 +19,8 @@ from orchestrator.domain.errors import UnansweredError, UsageError
 COORDINATE = "lockstep.deployment.coordinate"
 WATCH = "lockstep.deployment.watch"
 DRAIN = "lockstep.frontend.drain"
+AUDIT = "lockstep.audit.run"
+AUDITS_DUE = "lockstep.audit.due"
 LOOK = "lockstep.frontend.look"
 STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.verify"}
 
@@ -78,6 +80,10 @@ class CeleryDispatch:
     def drain(self, number: int) -> None:
         """Have some worker take a frontend out of rotation."""
         self._send(DRAIN, number)
+
+    def audit(self, number: int) -> None:
+        """Have some worker run the audit."""
+        self._send(AUDIT, number)
 
     def look(self, words: Sequence[Any], seconds: float) -> None:
         """Have some worker look at a frontend's disk, within so many seconds: later nobody waits for it."""

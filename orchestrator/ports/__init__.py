@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.ports.audits import AuditDispatch, Audits, Surveyor
 from orchestrator.ports.ledger import Builds, Clock, Deployments, Ledger, ReleaseRecord, Releases
 from orchestrator.ports.outside import (
     SEND_SECONDS,
@@ -27,6 +28,7 @@ from orchestrator.ports.work import (
     Lease,
     Leases,
     Looks,
+    audit_of,
     lead_of,
     work_on,
 )
@@ -34,6 +36,8 @@ from orchestrator.ports.work import (
 __all__ = [
     "SEND_SECONDS",
     "Artifacts",
+    "AuditDispatch",
+    "Audits",
     "Builds",
     "Clock",
     "Deliveries",
@@ -55,10 +59,12 @@ __all__ = [
     "Releases",
     "Requests",
     "Results",
+    "Surveyor",
     "Token",
     "Tokens",
     "Trail",
     "Triggers",
+    "audit_of",
     "lead_of",
     "work_on",
 ]

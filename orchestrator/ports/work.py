@@ -174,6 +174,11 @@ def lead_of(number: int) -> str:
     return f"deployment/{number}"
 
 
+def audit_of(number: int) -> str:
+    """The name of the lease that whoever runs an audit holds."""
+    return f"audit/{number}"
+
+
 def work_on(number: int, ask: Ask) -> str:
     """The name of the lease that a worker holds while it does a step."""
     return f"step/{number}/{ask.frontend}/{ask.step}/{ask.attempt}"

@@ -272,7 +272,7 @@ class Deploying:
 
 def _is_held(fleet: Fleet, kind: Kind, schedule: Schedule) -> bool:
     """Whether to stop before the flip. `UsageError` for a time where somebody else has to let it go on."""
-    if kind is Kind.READMIT or not fleet.four_eyes:
+    if not kind.moves or not fleet.four_eyes:
         return schedule.hold or schedule.due_at is not None
     if schedule.due_at is not None:
         raise UsageError(

@@ -13,6 +13,7 @@ from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import Step
 from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
 from orchestrator.domain.layout import Layout
+from orchestrator.ota.expected import expectations
 from orchestrator.ports import Artifacts
 from workers.distribution.packs import PackShelf, chunks, link_pack
 from workers.frontend.answers import ScriptRefusedError
@@ -21,7 +22,7 @@ from workers.frontend.connections import Connections
 from workers.frontend.disk import check_disk
 from workers.frontend.job import Held, Job
 from workers.frontend.readiness import probe, ready
-from workers.frontend.serving import Served, expectations
+from workers.frontend.serving import Served
 from workers.frontend.transport import CONNECT_SECONDS, SHORT_SECONDS, Session
 from workers.rotation import take_out
 

@@ -49,10 +49,10 @@ class Observation:
     """What was seen of one frontend.
 
     `trees` maps the trees that were looked at (paths below the root, or ``by-hash``) to their listings, in the lines
-    of `lockstep-frontend inspect` (``f MODE SHA256 PATH``, ``l TARGET PATH``, ``o TYPE PATH``); None where the tree is
-    gone. `answers` maps the key of each `expectation.Ask` to what came back. `recipe` is the SHA-256 of the web
-    server's recipe, "" where there is none, None where nobody could look.
-    `reasons` says why a part was not seen: ``shell``, ``http``, ``recipe``, or the path of a tree.
+    of `lockstep-frontend inspect` (``f MODE SHA256 PATH``, ``l TARGET<tab>PATH``, ``o TYPE PATH``); None where the tree
+    is gone. `answers` maps the key of each `expectation.Ask` to what came back. `recipe` is the SHA-256 of the web
+    server's recipe, "" where there is none, None where nobody could look. `hashed` are the files and bytes that the
+    frontend read for it. `reasons` says why a part was not seen: ``shell``, ``http``, ``recipe``, or a tree's path.
     """
 
     frontend: str
@@ -61,6 +61,7 @@ class Observation:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     health: int | None = None
     recipe: str | None = None
+    hashed: tuple[int, int] = (0, 0)
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
