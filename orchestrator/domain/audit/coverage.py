@@ -30,7 +30,13 @@ _PARTS = {
     Kind.FLEET_SPLIT: MANIFESTS,
     Kind.ADDRESS_UNSEEN: ADDRESS,
 }
-_SERVED = {Kind.DOCUMENT_SERVED, Kind.MANIFEST_SERVED, Kind.FILE_SERVED, Kind.HASH_SERVED}
+_SERVED = {
+    Kind.DOCUMENT_SERVED,
+    Kind.MANIFEST_SERVED,
+    Kind.FILE_SERVED,
+    Kind.HASH_SERVED,
+    Kind.SERVED_ELSEWHERE,
+}
 _ADDRESS = {Kind.ADDRESS_OLD, Kind.ADDRESS_CHANGED}
 #: Where the ledger's word on a frontend's rotation lies on the frontend.
 DRAINED_MARK = "state/drained"

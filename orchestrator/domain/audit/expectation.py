@@ -66,6 +66,7 @@ class Expectation:
     `script` is the SHA-256 of the script that Lockstep installs; `recipes` maps frontends to that of their recipe,
     and has none where Lockstep does not know it. `space` is what a release needs, in bytes.
 
+    `place` is written below each root before anything is asked there: what HTTP must answer from the same place.
     `asks` maps frontends to what each is asked over HTTP, every manifest among it; `sampled`: that is not all that
     could be. `address` is what the public address is asked, `older` maps the SHA-256 of what earlier activations
     answered to their names. `balanced`: there is a load balancer that can be asked.
@@ -83,6 +84,7 @@ class Expectation:
     script: str = ""
     recipes: Mapping[str, str] = field(default_factory=dict)
     space: int = 0
+    place: str = ""
     asks: Mapping[str, tuple[Ask, ...]] = field(default_factory=dict)
     sampled: bool = True
     address: tuple[Ask, ...] = ()

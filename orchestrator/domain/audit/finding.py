@@ -30,6 +30,7 @@ class Kind(StrEnum):
     MANIFEST_SERVED = "manifest-served"
     FILE_SERVED = "file-served"
     HASH_SERVED = "hash-served"
+    SERVED_ELSEWHERE = "served-elsewhere"
     SCRIPT_OUTDATED = "script-outdated"
     RECIPE_OUTDATED = "recipe-outdated"
     ROTATION_HEALTH = "rotation-health"
@@ -106,6 +107,7 @@ WORDS: dict[Kind, _Words] = {
     Kind.MANIFEST_SERVED: _Words("serves another manifest", _SERVER, Seriousness.CLIENTS),
     Kind.FILE_SERVED: _Words("serves something else at the path of a file", _SERVER, Seriousness.CLIENTS),
     Kind.HASH_SERVED: _Words("serves something else at the hash of a file", _SERVER, Seriousness.CLIENTS),
+    Kind.SERVED_ELSEWHERE: _Words("the web server serves another place than the root", _SERVER, Seriousness.MAY),
     Kind.SCRIPT_OUTDATED: _Words(
         "the frontend script is another one", f"the next deployment installs it; {_HEAL}", Seriousness.MAY
     ),

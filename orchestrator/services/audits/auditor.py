@@ -1,0 +1,185 @@
+"""One audit, from the ledger's word to its end: look, compare, put right where the fleet wants it, look again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from inventory.model import Fleet
+from orchestrator.domain.audit.audit import Audit, Known, Outcome
+from orchestrator.domain.audit.drift import Drift, drift
+from orchestrator.domain.audit.expectation import Expectation
+from orchestrator.domain.audit.healing import Policy, Treated, Treatment, treat
+from orchestrator.domain.audit.history import History, history
+from orchestrator.domain.audit.observation import Observation
+from orchestrator.domain.deployment import Deployment, Healing
+from orchestrator.domain.errors import ConflictError, LockstepError
+from orchestrator.ports import Audits, Ledger, Surveyor
+from orchestrator.services.coordinator import found
+from orchestrator.services.deployments import Deploying
+from orchestrator.services.rotation import Rotating
+
+log = structlog.get_logger()
+
+#: What should be seen of a fleet now, in an audit, with what is known to be wrong.
+Expect = Callable[[Fleet, Audit, Sequence[Known]], Expectation]
+
+
+class OvertakenError(LockstepError):
+    """A deployment of the fleet began: what was seen says nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Runs audits in this process. `lead` brings a deployment as far as it can go now."""
+
+    ledger: Ledger
+    audits: Audits
+    surveyor: Surveyor
+    expect: Expect
+    deploying: Deploying
+    rotating: Rotating
+    lead: Callable[[int], None]
+
+    def run(self, number: int) -> None:
+        """Carry an open audit out to its end, whatever comes: nothing happens to one that has ended."""
+        audit = self.audits.audit(number)
+        if audit is None or audit.outcome is not None:
+            log.info("nothing to audit", audit=number)
+            return
+        try:
+            self._carried_out(audit)
+        except OvertakenError as error:
+            self.audits.end_audit(number, Outcome.OVERTAKEN, {"problem": error.problem.as_dict()})
+        except LockstepError as error:
+            log.warning("the audit failed", audit=number, **error.problem.as_dict())
+            self.audits.end_audit(number, Outcome.FAILED, {"problem": error.problem.as_dict()})
+
+    def _carried_out(self, audit: Audit) -> None:
+        began = time.monotonic()
+        fleet = Fleet.model_validate(audit.plan.snapshot)
+        known = self.audits.findings(fleet.key)
+        # Before anything is read that a deployment would change.
+        newest = self._newest(fleet.key)
+        looked = self._look(fleet, audit, known)
+        self._refuse_overtaken(fleet.key, newest)
+        done: dict[str, Any] = {}
+        treated = treat(
+            looked.drift.findings,
+            Policy(audit.plan.policy),
+            looked.expectation.rotation,
+            self.audits.healed(fleet.key),
+            remove_extra=audit.plan.remove_extra,
+        )
+        self._escalate(audit, treated, done)
+        self._drain(fleet, audit, treated, done)
+        healed = self._heal(fleet, audit, treated, newest, done)
+        if healed is not None:
+            looked = self._look(fleet, audit, known)
+            self._refuse_overtaken(fleet.key, healed.id)
+        told = history((each.finding for each in known), looked.drift.findings, looked.drift.coverage.settles)
+        outcome = Outcome.CONSISTENT if told.consistent else Outcome.INCONSISTENT
+        detail = {**looked.detail(), **_counts(told), **done, "seconds": round(time.monotonic() - began, 3)}
+        self.audits.end_audit(audit.id, outcome, detail, told)
+
+    def _look(self, fleet: Fleet, audit: Audit, known: Sequence[Known]) -> Looked:
+        expectation = self.expect(fleet, audit, known)
+        seen = self.surveyor.survey(audit.plan.snapshot, expectation)
+        return Looked(expectation, drift(expectation, seen), seen.frontends)
+
+    def _newest(self, fleet: str) -> int:
+        """The fleet's newest deployment, which has ended; `OvertakenError` while one is open."""
+        row = next(iter(self.ledger.history(fleet, 1)), None)
+        if row is None or not row.state.ended:
+            raise _overtaken(fleet, row)
+        return row.id
+
+    def _refuse_overtaken(self, fleet: str, newest: int) -> None:
+        row = next(iter(self.ledger.history(fleet, 1)), None)
+        if row is None or row.id != newest:
+            raise _overtaken(fleet, row)
+
+    def _escalate(self, audit: Audit, treated: Iterable[Treated], done: dict[str, Any]) -> None:
+        given_up = [each.finding for each in treated if each.treatment is Treatment.ESCALATE]
+        if given_up:
+            self.audits.note_escalated(audit.id, [finding.identity for finding in given_up])
+            done["escalated"] = len(given_up)
+
+    def _drain(self, fleet: Fleet, audit: Audit, treated: Iterable[Treated], done: dict[str, Any]) -> None:
+        """Out of rotation, as long as somebody is left."""
+        wanted = {each.finding.frontend: each.finding for each in treated if each.treatment is Treatment.DRAIN}
+        drained = []
+        for frontend, finding in wanted.items():
+            reason = f"audit {audit.id}: {finding.what}"
+            try:
+                self.rotating.drain(fleet, frontend, audit.plan.actor, reason)
+            except ConflictError as error:
+                log.warning("not drained", frontend=frontend, **error.problem.as_dict())
+                done["not_drained"] = error.problem.as_dict()
+            else:
+                drained.append(frontend)
+        if drained:
+            done["drained"] = drained
+
+    def _heal(
+        self, fleet: Fleet, audit: Audit, treated: Iterable[Treated], newest: int, done: dict[str, Any]
+    ) -> Deployment | None:
+        """Put right what may be put right, under the fleet's lock. None where there is nothing."""
+        wanted = [each.finding for each in treated if each.treatment is Treatment.HEAL]
+        if not wanted:
+            return None
+        healing = Healing(audit.id, self.audits.highest_epoch(fleet.key), audit.plan.remove_extra)
+        frontends = sorted({finding.frontend for finding in wanted})
+        plan = self.deploying.plan_heal(fleet, frontends, healing, audit.plan.actor, newest)
+        try:
+            deployment = self.ledger.plan(plan)
+        except ConflictError as error:
+            raise OvertakenError(**error.problem.as_dict()) from error
+        # Counted before it is tried: what can't be put right is given up all the same.
+        self.audits.note_healed(audit.id, [finding.identity for finding in wanted])
+        self.lead(deployment.id)
+        ended = found(self.ledger, deployment.id)
+        done |= {"healing": ended.id, "healed": len(wanted)}
+        if ended.troubles:
+            done["troubles"] = [trouble.as_dict() for trouble in ended.troubles]
+        return ended
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was expected, what came of the comparison, and what it took."""
+
+    expectation: Expectation
+    drift: Drift
+    frontends: Mapping[str, Observation]
+
+    def detail(self) -> dict[str, Any]:
+        """For the audit's row."""
+        hashed = [observed.hashed for observed in self.frontends.values()]
+        return {
+            "epoch": self.expectation.name.epoch,
+            "frontends": len(self.expectation.rotation),
+            "hashed": {"files": sum(files for files, _ in hashed), "bytes": sum(size for _, size in hashed)},
+        }
+
+
+def _counts(told: History) -> dict[str, int]:
+    return {
+        "opened": len(told.opened),
+        "persisting": len(told.persisting) + len(told.unsettled),
+        "closed": len(told.closed),
+    }
+
+
+def _overtaken(fleet: str, row: Deployment | None) -> OvertakenError:
+    return OvertakenError(
+        f"{fleet} was moved while it was audited",
+        expected="no deployment from the audit's start to its end",
+        found="no deployment" if row is None else f"deployment {row.id}, {row.state}",
+        remedy=f"audit it again: lockstep audit {fleet}",
+    )
+

@@ -1,0 +1,167 @@
+"""Putting right what lies on a frontend, entry by entry, while it is served. docs/audits.md, "Healing"."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from orchestrator.domain.deployment import Healing
+from orchestrator.domain.errors import RefusedError, UnansweredError
+from orchestrator.domain.layout import Layout, Tree
+from workers.distribution.packs import chunks, mending_pack
+from workers.frontend.answers import ScriptRefusedError, printable
+from workers.frontend.commands import Init, Install, Mend, Remove, Replace, Restore, Spoiled, Survey
+from workers.frontend.inspection import BY_HASH, Inspect, Inspected, InspectedFile, InspectedTree
+from workers.frontend.job import Job
+from workers.frontend.script import script, script_sha256
+from workers.frontend.transport import SHORT_SECONDS, Session
+
+#: How every object lies on a frontend: `lockstep-frontend receive`.
+MODE = 0o444
+_NOTHING = InspectedTree()
+
+#: Opens a pack of these objects, by their SHA-256.
+Pack = Callable[[Sequence[str]], AbstractContextManager[BinaryIO]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What is not as it should be: the entries of trees, names of `by-hash`, and paths that should not be there."""
+
+    trees: tuple[Tree, ...]
+    by_hash: Mapping[str, str]
+    extra: tuple[str, ...]
+
+    @property
+    def entries(self) -> int:
+        """How many are to be put right."""
+        return sum(len(tree.files) + len(tree.links) for tree in self.trees) + len(self.by_hash)
+
+    def objects(self) -> list[str]:
+        """The SHA-256 of what they are made of, each once."""
+        return sorted({sha for tree in self.trees for sha in tree.files.values()} | set(self.by_hash.values()))
+
+    def first(self) -> str:
+        """One of the paths, for a message."""
+        for tree in self.trees:
+            for path in sorted((*tree.files, *tree.links)):
+                return printable(f"{tree.path}/{path}")
+        return next((f"{BY_HASH}/{name}" for name in sorted(self.by_hash)), next(iter(self.extra), ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What was done: entries put right, paths removed, objects and bytes sent, and whether `current` was set."""
+
+    entries: int
+    removed: int
+    objects: int
+    bytes: int
+    restored: bool
+
+
+def find_wrong(trees: Iterable[Tree], by_hash: Mapping[str, str], inspected: Inspected) -> Wrong:
+    """Where what was inspected is not what should be. Names of `by-hash` that nobody asks for are no matter."""
+    partial, extra = [], []
+    for tree in trees:
+        found = inspected.trees[tree.path] or _NOTHING
+        files = {path: sha for path, sha in tree.files.items() if found.files.get(path) != InspectedFile(MODE, sha)}
+        links = {path: target for path, target in tree.links.items() if found.links.get(path) != target}
+        if files or links:
+            partial.append(Tree(tree.path, files, links))
+        extra += [f"{tree.path}/{path}" for path in _extra(tree, found)]
+    names = (inspected.trees[BY_HASH] or _NOTHING).links
+    wrong = {name: sha for name, sha in by_hash.items() if names.get(name) != f"../objects/{sha}"}
+    return Wrong(tuple(partial), wrong, tuple(extra))
+
+
+def _extra(tree: Tree, found: InspectedTree) -> Iterator[str]:
+    """What can be named: a path with a backslash is one whose name was not told."""
+    for path in sorted({*found.files, *found.links, *found.others}):
+        if path not in tree.files and path not in tree.links and "\\" not in path:
+            yield path
+
+
+class Mending:
+    """One frontend that is put right, at the name of what is committed and under the fencing token of `healing`."""
+
+    def __init__(self, session: Session, job: Job, healing: Healing) -> None:
+        self._session = session
+        self._root = job.frontend.root
+        self._name = job.deployment.name
+        self._healing = healing
+        self._limit = job.fleet.policy.stage_seconds
+        layouts = [held.layout for held in job.held]
+        self._trees = {tree.path: tree for layout in layouts for tree in (layout.activation, *layout.releases)}
+        self._by_hash = {name: sha for layout in reversed(layouts) for name, sha in layout.by_hash.items()}
+        self.generated = generated(layouts)
+
+    def make_ready(self) -> None:
+        """The script that this Lockstep installs, a tree, a fence, and something that is current."""
+        if self._installed() != script_sha256():
+            self._session.ask(Install(self._root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
+        self._session.ask(Init(self._root), limit=SHORT_SECONDS)
+
+    def _installed(self) -> str:
+        """The SHA-256 of the script that is there, "" where there is none that answers as this one does."""
+        try:
+            return self._session.ask(Survey(self._root), limit=SHORT_SECONDS).script
+        except (ScriptRefusedError, UnansweredError):
+            if not self._session.alive:
+                raise
+            return ""
+
+    def look(self) -> Wrong:
+        """Have everything hashed that must be there."""
+        asked = Inspect(self._root, deep=True, trees=(*self._trees, BY_HASH))
+        return find_wrong(self._trees.values(), self._by_hash, self._session.ask(asked, limit=self._limit))
+
+    def mend(self, wrong: Wrong, pack: Pack) -> Mended:
+        """Put it right: objects, then entries, then what should not be there, then `current` and the fence."""
+        sent, size = self._replace(wrong.objects(), pack)
+        words = (self._root, self._name, self._healing.fence)
+        if wrong.entries:
+            self._session.ask(Mend(*words), stdin=[mending_pack(wrong.trees, wrong.by_hash)], limit=self._limit)
+        extra = wrong.extra if self._healing.remove_extra else ()
+        if extra:
+            lines = "".join(f"{path}\n" for path in extra).encode("utf-8", "surrogateescape")
+            self._session.ask(Remove(*words), stdin=[lines], limit=self._limit)
+        now = self._session.ask(Survey(self._root), limit=SHORT_SECONDS)
+        wanders = now.current != str(self._name) or now.fence is None or now.fence < self._name.epoch
+        if wanders:
+            self._session.ask(Restore(*words), limit=SHORT_SECONDS)
+        return Mended(wrong.entries, len(extra), sent, size, wanders)
+
+    def prove(self) -> None:
+        """`RefusedError` where anything is still wrong."""
+        wrong = self.look()
+        left = wrong.extra if self._healing.remove_extra else ()
+        if wrong.entries or left:
+            raise RefusedError(
+                "what was put right is wrong again",
+                where=f"{self._session.frontend.name}: {self._root}/{wrong.first()}",
+                expected="what the ledger says",
+                found=f"{wrong.entries + len(left)} entries that differ",
+                remedy="find out what writes below the root: only Lockstep may",
+            )
+
+    def _replace(self, objects: Sequence[str], pack: Pack) -> tuple[int, int]:
+        """Send those that the frontend lacks, or holds with other bytes. Returns how many, and bytes."""
+        wanted = "".join(f"{sha}\n" for sha in objects).encode()
+        missing = self._session.ask(Spoiled(self._root), stdin=[wanted], limit=self._limit) if objects else []
+        if not missing:
+            return 0, 0
+        with pack(missing) as opened:
+            size = opened.seek(0, io.SEEK_END)
+            opened.seek(0)
+            command = Replace(self._root, self._name, self._healing.fence)
+            self._session.ask(command, stdin=chunks(opened), limit=self._limit)
+        return len(missing), size
+
+
+def generated(layouts: Iterable[Layout]) -> dict[str, bytes]:
+    """The objects of these that exist nowhere else, by SHA-256."""
+    return {sha: content for layout in layouts for sha, content in layout.generated.items()}
