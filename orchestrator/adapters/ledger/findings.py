@@ -128,7 +128,7 @@ def keep_findings(connection: Connection, audit: RowMapping, history: History, n
     What is open is what the rows say: a finding that has one is renewed, whatever `history` took it for.
     """
     open_now = select(findings.c.identity, findings.c.id).where(findings.c.fleet == audit["fleet"], _OPEN)
-    stands = dict(connection.execute(open_now).tuples().all())
+    stands = {row.identity: row.id for row in connection.execute(open_now)}
     seen = {_digest(each.identity): each for each in (*history.opened, *history.persisting)}
     opened = {digest: each for digest, each in seen.items() if digest not in stands}
     renewed = {stands[digest]: each for digest, each in seen.items() if digest in stands}
