@@ -103,7 +103,7 @@ class Coordination:
         self._takes_over = takes_over
         self._attempts = attempts
         self._round = 1
-        self._gates = gates_of(plan.snapshot) if plan.kind.moves else frozenset[GateName]()
+        self._gates = frozenset[GateName]() if self._readmits else gates_of(plan.snapshot)
         # The one whose end the present step waits for.
         self._gate: GateName | None = None
         # A coordinator rested here: the gate had its turn then (docs/gates.md, "At least once").

@@ -126,22 +126,23 @@ def test_one_that_comes_back_has_a_row_of_its_own(audits: Audits) -> None:
     assert [each.id for each in audits.findings(FLEET, closed=True)] == [new.id, old.id]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"frontend": "f2"},
-        {"kind": Kind.FILE_MODE},
-        {"path": "releases/ToDo/1/app.j"},
-        {"frontend": "", "path": "f1" + CHANGED.path},
-        ELSEWHERE,
-    ],
-    ids=["frontend", "kind", "path", "the same letters", "fleet"],
-)
-def test_what_is_wrong_elsewhere_is_another_finding(audits: Audits, other: Finding | dict[str, str]) -> None:
-    found = other if isinstance(other, Finding) else replace(CHANGED, **other)  # type: ignore[arg-type]
+def test_what_is_wrong_elsewhere_is_another_finding(audits: Audits) -> None:
+    others = (
+        replace(CHANGED, frontend="f2"),
+        replace(CHANGED, kind=Kind.FILE_MODE),
+        replace(CHANGED, path=CHANGED.path[:-1]),
+        # The same letters.
+        replace(CHANGED, frontend="", path=f"{CHANGED.kind}{CHANGED.path}"),
+        replace(CHANGED, frontend="f1" + CHANGED.kind),
+    )
     looked(audits, CHANGED)
-    looked(audits, *({CHANGED, found} if found.fleet == FLEET else {found}), fleet=found.fleet)
-    assert sorted(each.first for each in audits.findings()) == [1, 2]
+    looked(audits, CHANGED, *others)
+    looked(audits, ELSEWHERE, fleet=ELSEWHERE.fleet)
+    assert {each.finding: each.first for each in audits.findings()} == {
+        CHANGED: 1,
+        **dict.fromkeys(others, 2),
+        ELSEWHERE: 3,
+    }
 
 
 def test_an_audit_that_was_not_carried_out_changes_no_finding(audits: Audits, trail: SqlTrail) -> None:
