@@ -13,6 +13,7 @@ from inventory.model import Inventory
 from orchestrator.adapters.artifacts import DirectoryArtifacts
 from orchestrator.adapters.inventory import load_hooks, load_inventory
 from orchestrator.adapters.kept import Kept
+from orchestrator.adapters.ledger.audits import SqlAudits
 from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.deliveries import SqlDeliveries
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
@@ -90,6 +91,11 @@ class Lockstep:
     def triggers(self) -> SqlTriggers:
         """What hooks in have set off, in the same database."""
         return SqlTriggers(self._engine, self.clock)
+
+    @cached_property
+    def audits(self) -> SqlAudits:
+        """Audits and what they found, in the same database."""
+        return SqlAudits(self._engine, self.clock)
 
     def inventory(self) -> Inventory:
         """The inventory: an edit counts from the next command or request on. `UsageError` if it is wrong."""
