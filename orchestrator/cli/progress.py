@@ -97,7 +97,9 @@ def report_line(report: Report) -> str:
         detail = report.detail
         mended = f"{detail['entries']} entries, " if "entries" in detail else ""
         parts = {
-            Step.STAGE: lambda: f": {mended}{detail['objects']} objects, {detail['bytes']} bytes, {detail['seconds']} s",
+            Step.STAGE: lambda: (
+                f": {mended}{detail['objects']} objects, {detail['bytes']} bytes, {detail['seconds']} s"
+            ),
             Step.VERIFY: lambda: f": {detail['files']} answers checked, {detail['seconds']} s",
             Step.ARM: lambda: f": {detail['seconds']} s",
         }

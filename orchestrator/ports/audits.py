@@ -65,6 +65,10 @@ class Audits(Protocol):
         """
         ...
 
+    def note_findings(self, number: int, history: History) -> None:
+        """What an audit knows so far, before it puts anything right. Nothing where it has ended."""
+        ...
+
     def findings(
         self,
         fleet: str | None = None,

@@ -28,7 +28,7 @@ from tests.integration.audited import (
     says,
 )
 from tests.integration.nginx import free_ports, nginx
-from tests.integration.operator import tree, wait_until
+from tests.integration.operator import tree
 
 OLD = tree("audits", files=10, size=3_000, changed={"old.txt": b"only before"})
 NEW = tree("audits", files=10, size=3_000, changed={"new.txt": b"only now", "index.html": b"<!doctype html>now"})
@@ -73,7 +73,8 @@ class Names(NamedTuple):
 def names(fleet: Audited) -> Names:
     now, before = fleet.lockstep.ledger.committed("Lab/web")[:2]
     releases = [f"releases/ToDo/{row.plan.placements[0].digest}" for row in (now, before)]
-    return Names(*releases, f"activations/{now.name}", f"activations/{before.name}")
+    release, old_release = releases
+    return Names(release, old_release, f"activations/{now.name}", f"activations/{before.name}")
 
 
 def by_hash(content: bytes) -> str:

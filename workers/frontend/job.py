@@ -34,9 +34,9 @@ class Prepared:
     """What is the same for all frontends of a deployment.
 
     `own` is the deployment's activation; `earlier` are those that a frontend which comes back, or is put right, must
-    hold as well, oldest first. `kept` are the earlier activations that stay, `served` all that were ever committed before. Releases by
-    digest, those of builds in the field as well; the manifests `previous` by app, as committed before. `sizes` are
-    those of all files, in bytes, by SHA-256.
+    hold as well, oldest first. `kept` are the earlier activations that stay, `served` all that were ever committed
+    before. Releases by digest, those of builds in the field as well; the manifests `previous` by app, as committed
+    before. `sizes` are those of all files, in bytes, by SHA-256.
     """
 
     deployment: Deployment

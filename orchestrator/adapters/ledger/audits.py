@@ -125,6 +125,15 @@ class SqlAudits(SqlFindings):
                 append(connection, action, now)
             return audit_of(row)
 
+    def note_findings(self, number: int, history: History) -> None:
+        """Findings and the trail are one transaction."""
+        now = self._clock()
+        held = select(audits).where(audits.c.id == number, audits.c.outcome.is_(None)).with_for_update()
+        with self._database.writing() as connection:
+            row = connection.execute(held).mappings().one_or_none()
+            for action in () if row is None else keep_findings(connection, row, history, now):
+                append(connection, action, now)
+
     def highest_epoch(self, fleet: str) -> int:
         """The highest epoch that was ever given to the fleet, 0 where there was none."""
         with self._database.reading() as connection:

@@ -71,9 +71,10 @@ class Audit:
     """An audit's row in the ledger. Times are in UTC.
 
     `outcome` is None while it is open. `begun_at` is when its row was made. `detail` says how it went: ``epoch``,
-    ``frontends``, ``seconds``, ``hashed`` (``files`` and ``bytes``), ``opened``, ``persisting``, ``closed`` (numbers of
-    findings), ``healed`` (a number), ``healing`` (the deployment's number), ``escalated``, ``drained`` (names),
-    ``problem`` (where it could not be carried out); each where there is something to say.
+    ``frontends``, ``seconds``, ``hashed`` (``files`` and ``bytes``); numbers of findings: ``opened`` and ``closed`` in all
+    its looks, ``open`` that are left, ``healed``, ``escalated``; ``healing`` (the deployment's number) and its
+    ``troubles``; ``drained`` (names) and ``not_drained`` (why the last one was not); ``problem`` (why it could not be
+    carried out), ``reason`` (why it was never begun); each where there is something to say.
     """
 
     id: int

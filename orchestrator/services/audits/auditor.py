@@ -67,7 +67,8 @@ class Auditor:
         newest = self._newest(fleet.key)
         looked = self._look(fleet, audit, known)
         self._refuse_overtaken(fleet.key, newest)
-        done: dict[str, Any] = {}
+        told = looked.history(known)
+        done: dict[str, Any] = {"opened": len(told.opened)}
         treated = treat(
             looked.drift.findings,
             Policy(audit.plan.policy),
@@ -79,11 +80,15 @@ class Auditor:
         self._drain(fleet, audit, treated, done)
         healed = self._heal(fleet, audit, treated, newest, done)
         if healed is not None:
+            # What was put right is known with what it was, though it is gone in the end.
+            self.audits.note_findings(audit.id, told)
+            known = self.audits.findings(fleet.key)
             looked = self._look(fleet, audit, known)
             self._refuse_overtaken(fleet.key, healed.id)
-        told = history((each.finding for each in known), looked.drift.findings, looked.drift.coverage.settles)
+            told = looked.history(known)
         outcome = Outcome.CONSISTENT if told.consistent else Outcome.INCONSISTENT
-        detail = {**looked.detail(), **_counts(told), **done, "seconds": round(time.monotonic() - began, 3)}
+        done |= {"open": len(told.open), "closed": len(told.closed)}
+        detail = {**looked.detail(), **done, "seconds": round(time.monotonic() - began, 3)}
         self.audits.end_audit(audit.id, outcome, detail, told)
 
     def _look(self, fleet: Fleet, audit: Audit, known: Sequence[Known]) -> Looked:
@@ -157,6 +162,10 @@ class Looked:
     drift: Drift
     frontends: Mapping[str, Observation]
 
+    def history(self, known: Iterable[Known]) -> History:
+        """What came of the findings that were open before, and what is new."""
+        return history((each.finding for each in known), self.drift.findings, self.drift.coverage.settles)
+
     def detail(self) -> dict[str, Any]:
         """For the audit's row."""
         hashed = [observed.hashed for observed in self.frontends.values()]
@@ -167,14 +176,6 @@ class Looked:
         }
 
 
-def _counts(told: History) -> dict[str, int]:
-    return {
-        "opened": len(told.opened),
-        "persisting": len(told.persisting) + len(told.unsettled),
-        "closed": len(told.closed),
-    }
-
-
 def _overtaken(fleet: str, row: Deployment | None) -> OvertakenError:
     return OvertakenError(
         f"{fleet} was moved while it was audited",
@@ -182,4 +183,3 @@ def _overtaken(fleet: str, row: Deployment | None) -> OvertakenError:
         found="no deployment" if row is None else f"deployment {row.id}, {row.state}",
         remedy=f"audit it again: lockstep audit {fleet}",
     )
-
