@@ -13,12 +13,12 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from orchestrator.domain.layout import Layout
+from orchestrator.domain.layout import Layout, Tree
 
 #: Level 1: a worker compresses 5 times as fast as at level 6, for streams a tenth larger.
 COMPRESSION = 1
@@ -57,6 +57,20 @@ def link_pack(layout: Layout) -> bytes:
             for path, sha in sorted(release.files.items()):
                 tar.addfile(_hard_link(f"tree/{release.path}/{path}", sha))
         for key, sha in sorted(layout.by_hash.items()):
+            tar.addfile(_hard_link(f"tree/by-hash/{key}", sha))
+    return buffer.getvalue()
+
+
+def mending_pack(trees: Iterable[Tree], by_hash: Mapping[str, str]) -> bytes:
+    """A pack for `mend`: links for these entries of trees and these names alone."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.GNU_FORMAT, compresslevel=COMPRESSION) as tar:
+        for tree in trees:
+            for path, sha in sorted(tree.files.items()):
+                tar.addfile(_hard_link(f"tree/{tree.path}/{path}", sha))
+            for path, target in sorted(tree.links.items()):
+                tar.addfile(_member(f"tree/{tree.path}/{path}", tarfile.SYMTYPE, target))
+        for key, sha in sorted(by_hash.items()):
             tar.addfile(_hard_link(f"tree/by-hash/{key}", sha))
     return buffer.getvalue()
 

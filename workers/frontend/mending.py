@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import io
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO
+
+import structlog
 
 from orchestrator.domain.deployment import Healing
 from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.layout import Layout, Tree
 from workers.distribution.packs import chunks, mending_pack
 from workers.frontend.answers import ScriptRefusedError, printable
-from workers.frontend.commands import Init, Install, Mend, Remove, Replace, Restore, Spoiled, Survey
+from workers.frontend.commands import Init, Install, Mend, Remove, Replace, Restore, Spoiled, Survey, Surveyed
 from workers.frontend.inspection import BY_HASH, Inspect, Inspected, InspectedFile, InspectedTree
 from workers.frontend.job import Job
 from workers.frontend.script import script, script_sha256
 from workers.frontend.transport import SHORT_SECONDS, Session
+
+log = structlog.get_logger()
 
 #: How every object lies on a frontend: `lockstep-frontend receive`.
 MODE = 0o444
@@ -100,19 +105,26 @@ class Mending:
         self.generated = generated(layouts)
 
     def make_ready(self) -> None:
-        """The script that this Lockstep installs, a tree, a fence, and something that is current."""
-        if self._installed() != script_sha256():
+        """The script that this Lockstep installs, a fence, and something that is current where there is nothing."""
+        found = self._survey()
+        if found is None or found.script != script_sha256():
             self._session.ask(Install(self._root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
-        self._session.ask(Init(self._root), limit=SHORT_SECONDS)
+            found = self._survey()
+        if found is not None and (found.fence is None or not found.current):
+            try:
+                self._session.ask(Init(self._root), limit=SHORT_SECONDS)
+            except ScriptRefusedError as error:
+                # It says so where `current` leads nowhere, after it has made all else. That is put right in the end.
+                log.info("init", **error.problem.as_dict())
 
-    def _installed(self) -> str:
-        """The SHA-256 of the script that is there, "" where there is none that answers as this one does."""
+    def _survey(self) -> Surveyed | None:
+        """What the script says, None where there is none that answers as this one does."""
         try:
-            return self._session.ask(Survey(self._root), limit=SHORT_SECONDS).script
+            return self._session.ask(Survey(self._root, secrets.token_hex(8)), limit=SHORT_SECONDS)
         except (ScriptRefusedError, UnansweredError):
             if not self._session.alive:
                 raise
-            return ""
+            return None
 
     def look(self) -> Wrong:
         """Have everything hashed that must be there."""
@@ -129,8 +141,8 @@ class Mending:
         if extra:
             lines = "".join(f"{path}\n" for path in extra).encode("utf-8", "surrogateescape")
             self._session.ask(Remove(*words), stdin=[lines], limit=self._limit)
-        now = self._session.ask(Survey(self._root), limit=SHORT_SECONDS)
-        wanders = now.current != str(self._name) or now.fence is None or now.fence < self._name.epoch
+        now = self._survey()
+        wanders = now is None or now.current != str(self._name) or (now.fence or 0) < self._name.epoch
         if wanders:
             self._session.ask(Restore(*words), limit=SHORT_SECONDS)
         return Mended(wrong.entries, len(extra), sent, size, wanders)
