@@ -274,6 +274,15 @@ def test_what_was_healed_before_it_had_a_row_counts_once_for_each_audit(audits: 
     assert told(trail, "finding.healed")[1] == {"audit": 2, "count": 1, "examples": [example]}
 
 
+def test_what_stays_wrong_though_it_was_healed_counts_each_time(audits: Audits) -> None:
+    for _ in range(3):
+        number = begun(audits)
+        audits.note_healed(number, [CHANGED.identity])
+        ended(audits, number, CHANGED)
+    assert audits.healed(FLEET) == {CHANGED.identity: 3}
+    assert (only(audits).first, only(audits).healed) == (1, 3)
+
+
 def test_the_same_audit_s_healing_noted_again_counts_nothing_more(audits: Audits, trail: SqlTrail) -> None:
     number = begun(audits)
     audits.note_healed(number, [CHANGED.identity, CHANGED.identity])

@@ -73,7 +73,8 @@ class Audit:
     `outcome` is None while it is open. `begun_at` is when its row was made. `detail` says how it went: ``epoch``,
     ``frontends``, ``seconds``, ``hashed`` (``files`` and ``bytes``), ``opened``, ``persisting``, ``closed`` (numbers of
     findings), ``healed`` (a number), ``healing`` (the deployment's number), ``escalated``, ``drained`` (names),
-    ``problem`` (where it could not be carried out), ``reason`` (why it was never begun); each where there is something to say.
+    ``problem`` (where it could not be carried out), ``reason`` (why it was never begun); each where there is
+    something to say.
     """
 
     id: int
