@@ -132,8 +132,8 @@ def test_what_is_wrong_elsewhere_is_another_finding(audits: Audits) -> None:
         replace(CHANGED, kind=Kind.FILE_MODE),
         replace(CHANGED, path=CHANGED.path[:-1]),
         # The same letters.
-        replace(CHANGED, frontend="", path=f"{CHANGED.kind}{CHANGED.path}"),
-        replace(CHANGED, frontend="f1" + CHANGED.kind),
+        replace(CHANGED, frontend="", path="file-mode/x"),
+        replace(CHANGED, frontend="file-changed", kind=Kind.FILE_MODE, path="/x"),
     )
     looked(audits, CHANGED)
     looked(audits, CHANGED, *others)
@@ -363,7 +363,7 @@ def test_one_that_is_given_up_says_since_when_and_the_trail_is_told_once(audits:
     assert [detail["examples"] for detail in told(trail, "finding.escalated")] == [
         [{"frontend": "f1", "kind": each.kind.value, "path": each.path[:255]}] for each in (CHANGED, LONG)
     ]
-    assert audits.healed(FLEET) == {}
+    assert (audits.healed(FLEET), {each.healed for each in audits.findings()}) == ({}, {0})
 
 
 def test_one_that_closed_and_came_back_is_given_up_once_more(audits: Audits, trail: SqlTrail) -> None:
