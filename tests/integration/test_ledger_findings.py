@@ -281,6 +281,8 @@ def test_what_stays_wrong_though_it_was_healed_counts_each_time(audits: Audits) 
         ended(audits, number, CHANGED)
     assert audits.healed(FLEET) == {CHANGED.identity: 3}
     assert (only(audits).first, only(audits).healed) == (1, 3)
+    audits.note_escalated(begun(audits), [CHANGED.identity])
+    assert (only(audits).healed, only(audits).escalated_at is None) == (3, False)
 
 
 def test_the_same_audit_s_healing_noted_again_counts_nothing_more(audits: Audits, trail: SqlTrail) -> None:
@@ -295,8 +297,14 @@ def test_the_same_audit_s_healing_noted_again_counts_nothing_more(audits: Audits
 
 def test_of_many_who_note_the_same_at_once_one_counts(audits: Audits) -> None:
     number = begun(audits)
-    assert Callers.THREADS.at_once([partial(audits.note_healed, number, [CHANGED.identity])] * CROWD) == [None] * CROWD
-    assert audits.healed(FLEET) == {CHANGED.identity: 1}
+    found = [replace(CHANGED, path=f"releases/{index}").identity for index in range(10)]
+
+    def note_all() -> None:
+        for each in found:
+            audits.note_healed(number, [each])
+
+    assert Callers.THREADS.at_once([note_all] * CROWD) == [None] * CROWD
+    assert audits.healed(FLEET) == dict.fromkeys(found, 1)
 
 
 def test_what_nobody_audits_can_not_be_noted(audits: Audits) -> None:
