@@ -216,7 +216,7 @@ def test_findings_are_listed_newest_first_page_by_page_of_the_environments_that_
 
 def test_the_trail_is_told_of_a_broken_disk_in_one_entry(audits: Audits, trail: SqlTrail) -> None:
     many = [replace(LONG, path=f"{index:04}/{LONG.path}") for index in range(30)]
-    number = looked(audits, *many, CHANGED)
+    number = looked(audits, *many, replace(CHANGED, frontend="f2"))
     (opened,) = told(trail, "finding.opened")
     assert (opened["audit"], opened["count"]) == (number, 31)
     assert opened["seriousness"] == {"clients": 1, "untidy": 30}
@@ -224,7 +224,7 @@ def test_the_trail_is_told_of_a_broken_disk_in_one_entry(audits: Audits, trail: 
     assert isinstance(examples, list)
     assert len(examples) == 20
     assert examples[0] == {
-        "frontend": "f1",
+        "frontend": "f2",
         "kind": "file-changed",
         "path": CHANGED.path,
         "seriousness": "clients",
@@ -249,6 +249,9 @@ def test_thousands_of_findings_of_one_audit_are_kept_renewed_and_closed(audits: 
     looked(audits)
     assert audits.findings() == []
     assert [told(trail, f"finding.{name}")[0]["count"] for name in ("opened", "healed", "closed")] == [5000] * 3
+    examples = told(trail, "finding.healed")[0]["examples"]
+    assert isinstance(examples, list)
+    assert len(examples) == 20
 
 
 # ── healed ──
