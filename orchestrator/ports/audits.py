@@ -61,7 +61,7 @@ class Audits(Protocol):
         """Close it, and in the same transaction its findings: opened, persisting and closed as `history` says.
 
         By compare-and-set: one that has ended already stays as it is, its findings too. A finding that opens again
-        keeps how often it was healed, if it was closed within 30 days.
+        keeps how often it was healed (see `healed`).
         """
         ...
 
@@ -82,15 +82,21 @@ class Audits(Protocol):
         ...
 
     def healed(self, fleet: str) -> Mapping[Identity, int]:
-        """How often each finding of the fleet was healed, open or closed within 30 days; those above 0 alone."""
+        """How often each finding of the fleet was healed; those above 0 alone.
+
+        It counts while the finding is open, and until it has been closed, and not healed, for 30 days.
+        """
         ...
 
     def note_healed(self, number: int, identities: Sequence[Identity]) -> None:
-        """Audit `number` has these put right: each counts one more. They may have no row yet (see `end_audit`)."""
+        """Audit `number` has these put right: each counts one more, once in an audit. They may have no row yet."""
         ...
 
     def note_escalated(self, number: int, identities: Sequence[Identity]) -> None:
-        """Audit `number` gives these up: they were healed too often. Told to the trail once for each."""
+        """Audit `number` gives these up: they were healed too often. They may have no row yet.
+
+        Told to the trail once for each, until it closes.
+        """
         ...
 
     def highest_epoch(self, fleet: str) -> int:

@@ -117,8 +117,14 @@ def test_a_moment_of_a_schedule_has_one_row(audits: Audits) -> None:
         assert not isinstance(refused.value, HeldError)
         assert refused.value.problem.found == f"audit {made.id}"
         audits.end_audit(made.id, Outcome.FAILED, {})
+    deep = audits.begin_audit(replace(DUE, deep=True))
+    # What has its row is told first: another audit may hold the fleet as well.
+    with pytest.raises(ConflictError, match="already"):
+        audits.begin_audit(DUE)
+    with pytest.raises(HeldError, match=f"audit {deep.id} of {FLEET} is open"):
+        audits.begin_audit(replace(DUE, scheduled_at=MOMENT + timedelta(hours=1)))
+    audits.end_audit(deep.id, Outcome.CONSISTENT, {})
     for other in (
-        replace(DUE, deep=True),
         replace(DUE, scheduled_at=MOMENT + timedelta(hours=1)),
         replace(DUE, fleet="Production/other"),
         ASKED,
@@ -126,6 +132,12 @@ def test_a_moment_of_a_schedule_has_one_row(audits: Audits) -> None:
     ):
         ended(audits, other)
     assert len(audits.audits(None, 10)) == 6
+
+
+def test_an_audit_of_the_same_moment_holds_the_fleet_for_one_of_another_depth(audits: Audits) -> None:
+    deep = audits.begin_audit(replace(DUE, deep=True))
+    with pytest.raises(HeldError, match=f"audit {deep.id} of {FLEET} is open"):
+        audits.begin_audit(DUE)
 
 
 def test_of_many_who_begin_an_audit_at_once_one_does_and_the_others_are_told(audits: Audits, callers: Callers) -> None:

@@ -132,8 +132,8 @@ def test_what_is_wrong_elsewhere_is_another_finding(audits: Audits) -> None:
         replace(CHANGED, kind=Kind.FILE_MODE),
         replace(CHANGED, path=CHANGED.path[:-1]),
         # The same letters.
-        replace(CHANGED, frontend="", path=f"{CHANGED.kind}{CHANGED.path}"),
-        replace(CHANGED, frontend="f1" + CHANGED.kind),
+        replace(CHANGED, frontend="", path="file-mode/x"),
+        replace(CHANGED, frontend="file-changed", kind=Kind.FILE_MODE, path="/x"),
     )
     looked(audits, CHANGED)
     looked(audits, CHANGED, *others)
@@ -216,7 +216,7 @@ def test_findings_are_listed_newest_first_page_by_page_of_the_environments_that_
 
 def test_the_trail_is_told_of_a_broken_disk_in_one_entry(audits: Audits, trail: SqlTrail) -> None:
     many = [replace(LONG, path=f"{index:04}/{LONG.path}") for index in range(30)]
-    number = looked(audits, *many, CHANGED)
+    number = looked(audits, *many, replace(CHANGED, frontend="f2"))
     (opened,) = told(trail, "finding.opened")
     assert (opened["audit"], opened["count"]) == (number, 31)
     assert opened["seriousness"] == {"clients": 1, "untidy": 30}
@@ -224,7 +224,7 @@ def test_the_trail_is_told_of_a_broken_disk_in_one_entry(audits: Audits, trail: 
     assert isinstance(examples, list)
     assert len(examples) == 20
     assert examples[0] == {
-        "frontend": "f1",
+        "frontend": "f2",
         "kind": "file-changed",
         "path": CHANGED.path,
         "seriousness": "clients",
@@ -249,6 +249,9 @@ def test_thousands_of_findings_of_one_audit_are_kept_renewed_and_closed(audits: 
     looked(audits)
     assert audits.findings() == []
     assert [told(trail, f"finding.{name}")[0]["count"] for name in ("opened", "healed", "closed")] == [5000] * 3
+    examples = told(trail, "finding.healed")[0]["examples"]
+    assert isinstance(examples, list)
+    assert len(examples) == 20
 
 
 # ── healed ──
@@ -274,6 +277,17 @@ def test_what_was_healed_before_it_had_a_row_counts_once_for_each_audit(audits: 
     assert told(trail, "finding.healed")[1] == {"audit": 2, "count": 1, "examples": [example]}
 
 
+def test_what_stays_wrong_though_it_was_healed_counts_each_time(audits: Audits) -> None:
+    for _ in range(3):
+        number = begun(audits)
+        audits.note_healed(number, [CHANGED.identity])
+        ended(audits, number, CHANGED)
+    assert audits.healed(FLEET) == {CHANGED.identity: 3}
+    assert (only(audits).first, only(audits).healed) == (1, 3)
+    audits.note_escalated(begun(audits), [CHANGED.identity])
+    assert (only(audits).healed, only(audits).escalated_at is None) == (3, False)
+
+
 def test_the_same_audit_s_healing_noted_again_counts_nothing_more(audits: Audits, trail: SqlTrail) -> None:
     number = begun(audits)
     audits.note_healed(number, [CHANGED.identity, CHANGED.identity])
@@ -286,8 +300,14 @@ def test_the_same_audit_s_healing_noted_again_counts_nothing_more(audits: Audits
 
 def test_of_many_who_note_the_same_at_once_one_counts(audits: Audits) -> None:
     number = begun(audits)
-    assert Callers.THREADS.at_once([partial(audits.note_healed, number, [CHANGED.identity])] * CROWD) == [None] * CROWD
-    assert audits.healed(FLEET) == {CHANGED.identity: 1}
+    found = [replace(CHANGED, path=f"releases/{index}").identity for index in range(10)]
+
+    def note_all() -> None:
+        for each in found:
+            audits.note_healed(number, [each])
+
+    assert Callers.THREADS.at_once([note_all] * CROWD) == [None] * CROWD
+    assert audits.healed(FLEET) == dict.fromkeys(found, 1)
 
 
 def test_what_nobody_audits_can_not_be_noted(audits: Audits) -> None:
@@ -354,7 +374,7 @@ def test_one_that_is_given_up_says_since_when_and_the_trail_is_told_once(audits:
     assert [detail["examples"] for detail in told(trail, "finding.escalated")] == [
         [{"frontend": "f1", "kind": each.kind.value, "path": each.path[:255]}] for each in (CHANGED, LONG)
     ]
-    assert audits.healed(FLEET) == {}
+    assert (audits.healed(FLEET), {each.healed for each in audits.findings()}) == ({}, {0})
 
 
 def test_one_that_closed_and_came_back_is_given_up_once_more(audits: Audits, trail: SqlTrail) -> None:
@@ -364,13 +384,16 @@ def test_one_that_closed_and_came_back_is_given_up_once_more(audits: Audits, tra
     looked(audits)
     looked(audits, CHANGED)
     assert only(audits).escalated_at is None
+    looked(audits)
+    looked(audits, CHANGED)
     last = begun(audits)
     audits.note_escalated(last, [CHANGED.identity])
     ended(audits, last, CHANGED)
-    new, old = audits.findings(closed=True)
-    assert new.escalated_at is not None
-    assert old.escalated_at is not None
-    assert old.escalated_at < new.escalated_at
+    new, between, old = (each.escalated_at for each in audits.findings(closed=True))
+    assert between is None
+    assert new is not None
+    assert old is not None
+    assert old < new
     assert [detail["audit"] for detail in told(trail, "finding.escalated")] == [first, last]
 
 

@@ -176,7 +176,8 @@ class Surveyed:
     """What an audit hears: as `Probed`, but what is broken is told.
 
     `fence` is None where it holds no epoch, `current` "" where it leads to no activation. `marked`: the mark lies below
-    the root. `recipe` is the SHA-256 of the web server's recipe, `options` what it says that it was made of; "" for none.
+    the root. `recipe` is the SHA-256 of the web server's recipe, `options` what it says that it was made of; "" for
+    none.
     """
 
     script: str

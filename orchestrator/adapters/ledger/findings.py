@@ -133,7 +133,7 @@ def keep_findings(connection: Connection, audit: RowMapping, history: History, n
     opened = {digest: each for digest, each in seen.items() if digest not in stands}
     renewed = {stands[digest]: each for digest, each in seen.items() if digest in stands}
     closed = {_digest(each.identity): each for each in history.closed}
-    gone = {stands[digest]: each for digest, each in closed.items() if digest in stands and digest not in seen}
+    gone = {stands[digest]: each for digest, each in closed.items() if digest in stands}
     _open(connection, audit["id"], opened, now)
     _renew(connection, audit["id"], renewed, now)
     _close(connection, audit["id"], gone, now)

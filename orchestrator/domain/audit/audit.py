@@ -71,8 +71,8 @@ class Audit:
     """An audit's row in the ledger. Times are in UTC.
 
     `outcome` is None while it is open. `begun_at` is when its row was made. `detail` says how it went: ``epoch``,
-    ``frontends``, ``seconds``, ``hashed`` (``files`` and ``bytes``); numbers of findings: ``opened`` and ``closed`` in all
-    its looks, ``open`` that are left, ``healed``, ``escalated``; ``healing`` (the deployment's number) and its
+    ``frontends``, ``seconds``, ``hashed`` (``files`` and ``bytes``); numbers of findings: ``opened`` and ``closed`` in
+    all its looks, ``open`` that are left, ``healed``, ``escalated``; ``healing`` (the deployment's number) and its
     ``troubles``; ``drained`` (names) and ``not_drained`` (why the last one was not); ``problem`` (why it could not be
     carried out), ``reason`` (why it was never begun); each where there is something to say.
     """
