@@ -1,8 +1,8 @@
 """What an audit of a healthy fleet costs, on a lab: `python -m tests.bench.audit --frontends 64 --files 400`.
 
 Wall time is that of the survey and the comparison. CPU on the frontends is the user and system time of each sshd and
-of all its children that have ended, and of each nginx and its workers, from /proc/<pid>/stat (ticks of 10 ms). Bytes are
-those that this process hands to its sockets and takes from them: SSH, HTTP and HAProxy's, without the headers of TCP.
+of all its children that have ended, and of each nginx and its workers, from /proc/<pid>/stat (ticks of 10 ms). Bytes
+are those that this process hands to its sockets and takes from them: SSH, HTTP and HAProxy's, without TCP's headers.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Buffer, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,12 +50,18 @@ class CountingSocket(socket.socket):
             CountingSocket.sent += sent
             CountingSocket.received += received
 
-    def send(self, data: Buffer, *flags: int) -> int:
+    @classmethod
+    def moved(cls) -> tuple[int, int]:
+        """Bytes out and back, so far."""
+        with cls._counting:
+            return CountingSocket.sent, CountingSocket.received
+
+    def send(self, data: Any, *flags: int) -> int:
         count = super().send(data, *flags)
         self._count(count, 0)
         return count
 
-    def sendall(self, data: Buffer, *flags: int) -> None:
+    def sendall(self, data: Any, *flags: int) -> None:
         super().sendall(data, *flags)
         self._count(len(memoryview(data)), 0)
 
@@ -133,21 +140,15 @@ class Bench:
     def audit(self, number: int, *, deep: bool) -> Cost:
         settle(self._sshd)
         plan = AuditPlan(self._fleet.key, self._fleet.model_dump(mode="json"), deep, "report", "bench")
-        before = (
-            used(self._sshd),
-            used(self._nginx),
-            time.process_time(),
-            CountingSocket.sent,
-            CountingSocket.received,
-        )
+        before = (used(self._sshd), used(self._nginx), time.process_time(), *CountingSocket.moved())
         began = time.monotonic()
         expectation = self._expecting(self._fleet, Audit(number, plan, datetime.now(UTC)), ())
         seen = SshSurveyor().survey(plan.snapshot, expectation)
         findings = drift(expectation, seen).findings
         wall = time.monotonic() - began
-        here, sent, received = time.process_time(), CountingSocket.sent, CountingSocket.received
+        here, moved = time.process_time(), CountingSocket.moved()
         settle(self._sshd)
-        after = (used(self._sshd), used(self._nginx), here, sent, received)
+        after = (used(self._sshd), used(self._nginx), here, *moved)
         if findings:
             raise SystemExit("\n".join(str(each.problem()) for each in findings[:5]))
         sshd, nginx, cpu, out, back = (now - then for now, then in zip(after, before, strict=True))
@@ -159,9 +160,9 @@ class Bench:
 def told(name: str, cost: Cost, frontends: int) -> str:
     each = 1000 / frontends
     return (
-        f"{name:10} {cost.wall:7.2f} s wall, {cost.here:6.2f} s CPU here; per frontend: sshd {cost.sshd * each:5.0f} ms, "
-        f"nginx {cost.nginx * each:4.0f} ms, {cost.sent / frontends / 1000:6.1f} kB out, "
-        f"{cost.received / frontends / 1000:6.1f} kB back, {cost.files // frontends} files of "
+        f"{name:10} {cost.wall:7.2f} s wall, {cost.here:6.2f} s CPU here; per frontend: "
+        f"sshd {cost.sshd * each:5.0f} ms, nginx {cost.nginx * each:4.0f} ms, "
+        f"{cost.sent / frontends / 1000:6.1f} kB out, {cost.received / frontends / 1000:6.1f} kB back, {cost.files // frontends} files of "
         f"{cost.read / frontends / 1_000_000:.1f} MB hashed"
     )
 
@@ -186,7 +187,8 @@ def main() -> None:
         for number, (name, deep) in enumerate(
             (("first", False), ("unchanged", False), ("unchanged", False), ("deep", True)), 1
         ):
-            print(told(name, bench.audit(number, deep=deep), given.frontends), flush=True)
+            sys.stdout.write(f"{told(name, bench.audit(number, deep=deep), given.frontends)}\n")
+            sys.stdout.flush()
 
 
 def pids_of(lab: Lab, program: str) -> set[int]:
