@@ -162,8 +162,8 @@ def told(name: str, cost: Cost, frontends: int) -> str:
     return (
         f"{name:10} {cost.wall:7.2f} s wall, {cost.here:6.2f} s CPU here; per frontend: "
         f"sshd {cost.sshd * each:5.0f} ms, nginx {cost.nginx * each:4.0f} ms, "
-        f"{cost.sent / frontends / 1000:6.1f} kB out, {cost.received / frontends / 1000:6.1f} kB back, {cost.files // frontends} files of "
-        f"{cost.read / frontends / 1_000_000:.1f} MB hashed"
+        f"{cost.sent / frontends / 1000:6.1f} kB out, {cost.received / frontends / 1000:8.1f} kB back, "
+        f"{cost.files // frontends} files of {cost.read / frontends / 1_000_000:.1f} MB hashed"
     )
 
 
