@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.domain.audit.observation import InspectedTree
 from orchestrator.domain.errors import LockstepError, UnansweredError
-from workers.frontend.inspection import MOST_TREES, Inspect
+from workers.frontend.inspection import Inspect
 from workers.frontend.transport import Session
 
 
@@ -23,9 +23,6 @@ class Disk:
 
     def inspect(self, session: Session, trees: Sequence[str], *, deep: bool, deadline: float) -> None:
         """Look at `trees`, until `deadline` (of the monotonic clock) at most. Raises nothing that a frontend can do."""
-        if len(trees) > MOST_TREES:
-            self._halves(session, trees, deep=deep, deadline=deadline)
-            return
         try:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -33,7 +30,7 @@ class Disk:
             found = session.ask(Inspect(session.frontend.root, deep, tuple(trees)), limit=left)
         except LockstepError as error:
             if len(trees) > 1 and session.alive and time.monotonic() < deadline:
-                # An answer that is too long, say, or a directory that can't be entered.
+                # More than one command takes, an answer that is too long, or a directory that can't be entered.
                 self._halves(session, trees, deep=deep, deadline=deadline)
             else:
                 self.reasons |= dict.fromkeys(trees, error.problem.what)

@@ -18,7 +18,7 @@ from tests.unit.services.fleets import NOW, World, fleet
 
 SCRIPT = "c" * 64
 APPS = ("ToDo", "Portal")
-FILES = {f"file{number:02}.txt": f"{number}".encode() for number in range(40)}
+FILES = {f"file{number:02}.txt": f"{number}".encode() for number in range(12)}
 
 
 class Audited:
@@ -136,7 +136,7 @@ def test_every_manifest_and_document_and_a_sample_of_the_files_which_is_another_
 
 def test_what_differs_from_the_activation_before_is_sampled_as_everything_else(audited: Audited) -> None:
     audited.deploys("1")
-    audited.deploys("2", **{f"new{number}": f"new {number}".encode() for number in range(20)})
+    audited.deploys("2", **{f"new{number}": f"new {number}".encode() for number in range(6)})
     asks = audited.expects().asks["fe1"]
     assert len([ask for ask in asks if ask.kind is Kind.HASH_SERVED]) == 3 * len(APPS)
 
