@@ -52,7 +52,8 @@ def test_a_recipe_tells_its_options_from_which_it_is_rendered_again() -> None:
     "options",
     [
         "", "-", "null", "[]", "{}", '"x"', "[" * 2000, '{"listen":["80"]}', '{"listen":"80","server_name":"_"}',
-        '{"listen":null,"server_name":"_"}', '{"listen":[],"server_name":"_"}', '{"listen":[80],"server_name":"_"}', '{"listen":[["80"]],"server_name":"_"}',
+        '{"listen":null,"server_name":"_"}',
+        '{"listen":[],"server_name":"_"}', '{"listen":[80],"server_name":"_"}', '{"listen":[["80"]],"server_name":"_"}',
         '{"listen":["80"],"server_name":null}', '{"listen":["80"],"server_name":"_","root":"/"}',
         '{"listen":["80;"],"server_name":"_"}', '{"listen":["80"],"server_name":"a;b"}',
         '{"listen":["80","80"],"server_name":"_"}', '{"listen":["8\\u00b2"],"server_name":"_"}',
