@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from orchestrator.domain.activation import NAME as ACTIVATION
+from orchestrator.domain.audit.expectation import INDEX as BY_HASH
+from orchestrator.domain.audit.observation import InspectedFile, InspectedTree
 from orchestrator.domain.errors import RefusedError
 from workers.frontend.answers import LONGEST_ANSWER, printable, unintelligible
 from workers.frontend.commands import RELEASE, Command
 
-#: The look-up by hash, as a tree. Its entries are told as links to the object that has their content.
-BY_HASH = "by-hash"
+__all__ = ["BY_HASH", "MOST_TREES", "Inspect", "Inspected", "InspectedFile", "InspectedTree"]
+
 #: More would not fit into the one string that sshd hands to the login shell (128 KiB).
 MOST_TREES = 1000
 #: Bytes of a path or a target: the system's PATH_MAX.
@@ -29,26 +31,6 @@ _LINK = re.compile(r"l ([^\0-\x1f\x7f]+)\t(.+)", re.DOTALL)
 _OTHER = re.compile(r"o (block|char|dir|fifo|file|link|name|socket|unknown|unreadable) (.+)", re.DOTALL)
 _HASHED = re.compile(r"hashed (0|[1-9][0-9]{0,9}) (0|[1-9][0-9]{0,17})")
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
-
-
-@dataclass(frozen=True, slots=True)
-class InspectedFile:
-    """A file's permissions, and the SHA-256 of its bytes: "" where the account could not read it."""
-
-    mode: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class InspectedTree:
-    """By path: files, symbolic links (their targets), and what should not be there (what it is).
-
-    In `others` a path with a backslash is one that has a control character or a backslash at that place.
-    """
-
-    files: Mapping[str, InspectedFile] = field(default_factory=dict)
-    links: Mapping[str, str] = field(default_factory=dict)
-    others: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from orchestrator.domain.audit.expectation import INDEX
 from orchestrator.domain.audit.finding import WORDS, Finding, Kind
-from orchestrator.domain.audit.observation import Observation
+from orchestrator.domain.audit.observation import InspectedTree, Observation
 from orchestrator.domain.audit.place import Place
 from orchestrator.domain.audit.trees import Difference, compare, compare_index
-from orchestrator.domain.errors import UnansweredError
 
 #: No tree has more findings than this; the last one says how many more there would be.
 MOST_FINDINGS = 100
@@ -23,17 +22,16 @@ def tree_findings(place: Place, observed: Observation) -> Iterator[Finding]:
                 place.cover(path)
             else:
                 yield place.unseen(path, _reason(observed, path))
-        elif (lines := observed.trees[path]) is None:
+        elif (inspected := observed.trees[path]) is None:
             place.cover(path)
             yield _not_a_tree(place, path, observed)
         else:
-            yield from _compared(place, path, compare(tree, lines))
-    names = place.expectation.index()
-    lines = observed.trees.get(INDEX)
+            yield from _compared(place, path, compare(tree, inspected))
     if INDEX not in observed.trees:
         yield place.unseen(INDEX, _reason(observed, INDEX))
     else:
-        yield from _compared(place, INDEX, compare_index(names, lines or ()))
+        index = observed.trees[INDEX] or InspectedTree()
+        yield from _compared(place, INDEX, compare_index(place.expectation.index(), index))
 
 
 def _not_a_tree(place: Place, path: str, observed: Observation) -> Finding:
@@ -56,11 +54,7 @@ def _reason(observed: Observation, path: str) -> str:
 
 
 def _compared(place: Place, path: str, differences: Iterable[Difference]) -> Iterator[Finding]:
-    try:
-        found = sorted(differences, key=_serious_first)
-    except UnansweredError as error:
-        yield place.unseen(path, str(error.problem.what))
-        return
+    found = sorted(differences, key=_serious_first)
     shown = place.shown(path)
     listed = found if len(found) <= MOST_FINDINGS else found[: MOST_FINDINGS - 1]
     for one in listed:

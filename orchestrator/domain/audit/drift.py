@@ -120,14 +120,18 @@ def _health(place: Place, health: int | None) -> Iterator[Finding]:
 
 
 def _recipe(place: Place, observed: Observation) -> Iterator[Finding]:
-    wanted = place.expectation.recipes.get(place.frontend)
-    if observed.recipe is None and wanted is not None:
-        yield place.unseen(parts.RECIPE, observed.reasons.get(parts.RECIPE, ""))
+    if observed.recipe is None:
+        # The script tells it with all else of its state: who did not see that has said so.
+        if observed.state is not None:
+            yield place.unseen(parts.RECIPE, observed.reasons.get(parts.RECIPE, ""))
         return
+    if not observed.recipe:
+        return  # It lies where the script does not look; that closes nothing.
     place.cover(parts.RECIPE)
-    if wanted is not None and observed.recipe != wanted:
-        found = f"SHA-256 {observed.recipe}" if observed.recipe else "no recipe"
-        yield place.finding(Kind.RECIPE_OUTDATED, "", f"SHA-256 {wanted}", found)
+    if observed.recipe != observed.recipe_wanted:
+        known = observed.recipe_wanted
+        expected = f"SHA-256 {known}" if known else "a recipe of this Lockstep, with its options"
+        yield place.finding(Kind.RECIPE_OUTDATED, "", expected, f"SHA-256 {observed.recipe}")
 
 
 def _balancer(fleet: Place, seen: Seen) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from orchestrator.domain.layout import Layout, Tree
 #: The tree of look-up by hash, in observations and in the paths of findings.
 INDEX = "by-hash"
 #: How objects are kept, and so every file of every tree: `lockstep-frontend receive`.
-FILE_MODE = "0444"
+FILE_MODE = 0o444
 #: Seconds that a frontend's clock may be apart from ours.
 CLOCK_SECONDS = 2.0
 
@@ -63,8 +63,7 @@ class Expectation:
     staged; `past` all that were ever committed: they stay until somebody prunes them. `epoch` is the highest that the
     ledger ever gave. `deep`: retained trees are listed as well.
 
-    `script` is the SHA-256 of the script that Lockstep installs; `recipes` maps frontends to that of their recipe,
-    and has none where Lockstep does not know it. `space` is what a release needs, in bytes.
+    `script` is the SHA-256 of the script that Lockstep installs. `space` is what a release needs, in bytes.
 
     `place` is written below each root before anything is asked there: what HTTP must answer from the same place.
     `asks` maps frontends to what each is asked over HTTP, every manifest among it; `sampled`: that is not all that
@@ -82,7 +81,6 @@ class Expectation:
     past: frozenset[ActivationName] = frozenset()
     deep: bool = False
     script: str = ""
-    recipes: Mapping[str, str] = field(default_factory=dict)
     space: int = 0
     place: str = ""
     asks: Mapping[str, tuple[Ask, ...]] = field(default_factory=dict)

@@ -32,6 +32,26 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class InspectedFile:
+    """A file's permissions, and the SHA-256 of its bytes: "" where the account could not read it."""
+
+    mode: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedTree:
+    """By path: files, symbolic links (their targets), and what should not be there (what it is).
+
+    In `others` a path with a backslash is one that has a control character or a backslash at that place.
+    """
+
+    files: Mapping[str, InspectedFile] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back over HTTP: the status, the activation that its header names ("" for none), the body's SHA-256.
 
@@ -48,19 +68,21 @@ class Answer:
 class Observation:
     """What was seen of one frontend.
 
-    `trees` maps the trees that were looked at (paths below the root, or ``by-hash``) to their listings, in the lines
-    of `lockstep-frontend inspect` (``f MODE SHA256 PATH``, ``l TARGET<tab>PATH``, ``o TYPE PATH``); None where the tree
-    is gone. `answers` maps the key of each `expectation.Ask` to what came back. `recipe` is the SHA-256 of the web
-    server's recipe, "" where there is none, None where nobody could look. `hashed` are the files and bytes that the
-    frontend read for it. `reasons` says why a part was not seen: ``shell``, ``http``, ``recipe``, or a tree's path.
+    `trees` maps the trees that were looked at (paths below the root, or ``by-hash``) to what lies in them; None where
+    the tree is gone. `answers` maps the key of each `expectation.Ask` to what came back. `recipe` is the SHA-256 of the
+    web server's recipe, "" where there is none below the root, None where nobody could look; `recipe_wanted` that of
+    what this Lockstep makes of the options which the recipe names, "" where it names none that could be. `hashed` are
+    the files and bytes that the frontend read for it. `reasons` says why a part was not seen: ``shell``, ``http``,
+    ``recipe``, or a tree's path.
     """
 
     frontend: str
     state: State | None = None
-    trees: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    trees: Mapping[str, InspectedTree | None] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     health: int | None = None
     recipe: str | None = None
+    recipe_wanted: str = ""
     hashed: tuple[int, int] = (0, 0)
     reasons: Mapping[str, str] = field(default_factory=dict)
 

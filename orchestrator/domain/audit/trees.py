@@ -1,18 +1,17 @@
-"""One tree of a frontend, as its script listed it, against the tree that should be there."""
+"""One tree of a frontend, as it was inspected, against the tree that should be there."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.domain.audit.expectation import FILE_MODE
 from orchestrator.domain.audit.finding import Kind
-from orchestrator.domain.errors import UnansweredError
+from orchestrator.domain.audit.observation import InspectedTree
 from orchestrator.domain.layout import Tree
 
-_FILE = re.compile(r"f ([0-7]{4}) ([0-9a-f]{64}) (.+)", re.DOTALL)
-_OTHER = re.compile(r"o (\S+) (.+)", re.DOTALL)
+#: Where an entry of look-up by hash leads, before the SHA-256 of its object.
+_OBJECTS = "../objects/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +20,16 @@ class Entry:
 
     type: str
     value: str
-    mode: str = ""
+    mode: int = 0
 
     def __str__(self) -> str:
-        return {"f": f"a file of SHA-256 {self.value}", "l": f"a link to {self.value}"}.get(
-            self.type, f"neither a file nor a link ({self.value})"
-        )
+        match self.type:
+            case "f":
+                return f"a file of SHA-256 {self.value}" if self.value else "a file that can't be read"
+            case "l":
+                return f"a link to {self.value}"
+            case _:
+                return f"neither a file nor a link ({self.value})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,69 +42,22 @@ class Difference:
     found: str
 
 
-def entries(tree: Tree) -> dict[str, Entry]:
+def wanted_entries(tree: Tree) -> dict[str, Entry]:
     """What should lie in `tree`."""
     made = {path: Entry("f", sha, FILE_MODE) for path, sha in tree.files.items()}
     return made | {path: Entry("l", target) for path, target in tree.links.items()}
 
 
-def read(lines: Iterable[str], expected: Mapping[str, Entry]) -> dict[str, Entry]:
-    """The entries of a listing. Raises `UnansweredError` for a line of another form, and for a path that comes twice.
-
-    A line can't tell where a link's target ends and its path begins when both hold spaces: `expected` decides.
-    """
-    links = {f"l {entry.value} {path}": path for path, entry in expected.items() if entry.type == "l"}
-    found: dict[str, Entry] = {}
-    moved: list[str] = []
-    for line in lines:
-        if line in links:
-            _add(found, links[line], expected[links[line]], line)
-        elif line.startswith("l "):
-            moved.append(line)
-        else:
-            _add(found, *_plain(line), line)
-    for line in moved:
-        _add(found, *_moved(line, expected.keys() - found.keys()), line)
-    return found
+def found_entries(tree: InspectedTree) -> dict[str, Entry]:
+    """What lies in it."""
+    made = {path: Entry("f", file.sha256, file.mode) for path, file in tree.files.items()}
+    made |= {path: Entry("l", target) for path, target in tree.links.items()}
+    return made | {path: Entry("o", what) for path, what in tree.others.items()}
 
 
-def _plain(line: str) -> tuple[str, Entry]:
-    if match := _FILE.fullmatch(line):
-        return match[3], Entry("f", match[2], match[1])
-    if match := _OTHER.fullmatch(line):
-        return match[2], Entry("o", match[1])
-    raise _unreadable(line)
-
-
-def _moved(line: str, missing: Iterable[str]) -> tuple[str, Entry]:
-    """A link that does not lead where it should: its path is the longest end of the line that is missing elsewhere."""
-    rest, wanted = line[2:], frozenset(missing)
-    spaces = [place for place, char in enumerate(rest) if char == " "]
-    if not spaces:
-        raise _unreadable(line)
-    cut = next((place for place in spaces if rest[place + 1 :] in wanted), spaces[0])
-    target, path = rest[:cut], rest[cut + 1 :]
-    if not target or not path:
-        raise _unreadable(line)
-    return path, Entry("l", target)
-
-
-def _add(found: dict[str, Entry], path: str, entry: Entry, line: str) -> None:
-    if path in found:
-        raise _unreadable(line)
-    found[path] = entry
-
-
-def _unreadable(line: str) -> UnansweredError:
-    return UnansweredError(
-        "a listing that can't be understood", expected="f MODE SHA256 PATH, l TARGET PATH or o TYPE PATH", found=line
-    )
-
-
-def compare(tree: Tree, lines: Iterable[str]) -> Iterator[Difference]:
-    """Where the listing `lines` differs from `tree`, in no order. Raises `UnansweredError`, see `read`."""
-    wanted = entries(tree)
-    found = read(lines, wanted)
+def compare(tree: Tree, inspected: InspectedTree) -> Iterator[Difference]:
+    """Where `inspected` differs from `tree`, in no order."""
+    wanted, found = wanted_entries(tree), found_entries(inspected)
     for path, entry in wanted.items():
         yield from _differences(path, entry, found.get(path))
     for path in found.keys() - wanted.keys():
@@ -118,16 +74,17 @@ def _differences(path: str, wanted: Entry, found: Entry | None) -> Iterator[Diff
             kind = Kind.FILE_CHANGED if wanted.type == "f" else Kind.LINK_CHANGED
             yield Difference(kind, path, str(wanted), str(found))
         if found.mode != wanted.mode:
-            yield Difference(Kind.FILE_MODE, path, f"mode {wanted.mode}", f"mode {found.mode}")
+            yield Difference(Kind.FILE_MODE, path, f"mode {wanted.mode:04o}", f"mode {found.mode:04o}")
 
 
-def compare_index(names: Mapping[str, str], lines: Iterable[str]) -> Iterator[Difference]:
+def compare_index(names: Mapping[str, str], inspected: InspectedTree) -> Iterator[Difference]:
     """Where look-up by hash differs. A name that nobody asks for is no difference: it goes when releases are removed.
 
-    Raises `UnansweredError`, see `read`.
+    Its entries are told as links to the objects that have their content.
     """
-    for difference in compare(Tree("", names, {}), lines):
-        if difference.kind is Kind.FILE_MODE:
-            yield difference
-        elif difference.kind is not Kind.FILE_EXTRA:
-            yield Difference(Kind.INDEX_CHANGED, difference.path, difference.expected, difference.found)
+    found = {name: Entry("f", target.removeprefix(_OBJECTS)) for name, target in inspected.links.items()}
+    found |= {name: entry for name, entry in found_entries(inspected).items() if entry.type != "l"}
+    for name, sha in names.items():
+        wanted = Entry("f", sha)
+        if found.get(name) != wanted:
+            yield Difference(Kind.INDEX_CHANGED, name, str(wanted), str(found.get(name, "nothing")))

@@ -41,11 +41,13 @@ def lines(draw: st.DrawFn, path: str) -> tuple[str, ...]:
     listing = list(w.TREES[path])
     kind = draw(st.sampled_from(["gone", "changed", "more", "mode", "type"]))
     if kind == "more" and path != INDEX:
-        taken = {line.split(" ", 3 if line[0] == "f" else 2)[-1] for line in listing}
+        taken = {line.split("\t")[-1] if line[0] == "l" else line.split(" ", 3)[-1] for line in listing}
         name = draw(paths.filter(lambda name: name not in taken and "b" not in name))
-        return (*listing, draw(st.sampled_from([f"f 0444 {'e' * 64} {name}", f"o fifo {name}", f"l ../x {name}"])))
-    which = draw(st.sampled_from([line for line in listing if path != INDEX or line.split(" ")[-1] in EXPECTED_NAMES]))
+        return (*listing, draw(st.sampled_from([f"f 0444 {'e' * 64} {name}", f"o fifo {name}", f"l ../x\t{name}"])))
+    which = draw(st.sampled_from([line for line in listing if path != INDEX or line.split("\t")[-1] in EXPECTED_NAMES]))
     listing.remove(which)
+    if path == INDEX and kind == "changed":
+        return (*listing, f"l ../objects/{draw(shas)}\t{which.split(chr(9))[1]}")
     if kind == "gone" or not which.startswith("f "):
         return tuple(listing)
     _, mode, sha, name = which.split(" ", 3)
@@ -89,10 +91,10 @@ def observations(draw: st.DrawFn) -> Observation:
         return draw(st.sampled_from([Observation(name), replace(observed, state=None), replace(observed, health=None)]))
     if part == "tree":
         path = draw(st.sampled_from(list(w.TREES)))
-        return replace(observed, trees={**w.TREES, path: draw(st.none() | lines(path))})
+        return replace(observed, trees=w.inspected({**w.TREES, path: draw(st.none() | lines(path))}))
     if part == "no tree":
         path = draw(st.sampled_from(list(w.TREES)))
-        return replace(observed, trees={one: listing for one, listing in w.TREES.items() if one != path})
+        return replace(observed, trees=w.inspected({one: listing for one, listing in w.TREES.items() if one != path}))
     if part == "answer":
         ask = draw(st.sampled_from(w.ASKS))
         return replace(observed, answers={**w.ANSWERS, ask.key: draw(answers(ask))})
@@ -100,7 +102,7 @@ def observations(draw: st.DrawFn) -> Observation:
         gone = draw(st.sampled_from(list(w.ANSWERS)))
         return replace(observed, answers={key: answer for key, answer in w.ANSWERS.items() if key != gone})
     if part == "recipe":
-        return replace(observed, recipe=draw(st.none() | st.just("") | shas))
+        return replace(observed, recipe=draw(st.none() | shas))
     if part == "mark":
         return replace(observed, state=replace(observed.state, drained=not observed.state.drained))
     return replace(observed, health=draw(st.integers(100, 599).filter(lambda status: status != observed.health)))

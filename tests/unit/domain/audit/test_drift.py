@@ -37,7 +37,8 @@ def tree_without(path: str, line: str, *instead: str) -> Seen:
 
 
 APP = f"f 0444 {w.APP_JS} js/app ü.js"
-LINK = f"l ../../{w.RELEASE} a b"
+LINK = f"l ../../{w.RELEASE}\ta b"
+HASH_LINK = f"l ../objects/{w.APP_JS}\t{w.OTA}"
 FILE, LOGO = (f"a file of SHA-256 {sha}" for sha in (w.APP_JS, w.LOGO))
 DOWN = Answer(failure="connection refused")
 NOT_NAMED = replace(w.answered(w.FILE), activation="")
@@ -161,33 +162,36 @@ ON_DISK = [
         FILE, f"a file of SHA-256 {w.OTHER}", CLIENTS),
     Row(tree_without(w.OLD_RELEASE, f"f 0444 {w.OTHER} index.html", f"f 0444 {w.LOGO} index.html"), Kind.FILE_CHANGED,
         f"{w.OLD_RELEASE}/index.html", f"a file of SHA-256 {w.OTHER}", LOGO, MAY),
+    Row(tree_without(w.RELEASE, APP, "f 0444 - js/app ü.js"), Kind.FILE_CHANGED, f"{w.RELEASE}/js/app ü.js",
+        FILE, "a file that can't be read", CLIENTS),
     Row(tree_without(w.RELEASE, APP), Kind.FILE_MISSING, f"{w.RELEASE}/js/app ü.js", FILE, "nothing", CLIENTS),
     Row(w.with_tree(w.RELEASE, *w.TREES[w.RELEASE], f"f 0644 {w.LOGO} a\nb"), Kind.FILE_EXTRA, f"{w.RELEASE}/a\\nb",
         "nothing", LOGO, UNTIDY),
-    Row(w.with_tree(w.RELEASE, *w.TREES[w.RELEASE], "l /etc/passwd x y"), Kind.FILE_EXTRA, f"{w.RELEASE}/x y",
+    Row(w.with_tree(w.RELEASE, *w.TREES[w.RELEASE], "l /etc/passwd\tx y"), Kind.FILE_EXTRA, f"{w.RELEASE}/x y",
         "nothing", "a link to /etc/passwd", UNTIDY),
     Row(w.with_tree(w.RELEASE, *w.TREES[w.RELEASE], "o fifo pipe"), Kind.FILE_EXTRA, f"{w.RELEASE}/pipe",
         "nothing", "neither a file nor a link (fifo)", UNTIDY),
     Row(tree_without(w.RELEASE, APP, "o socket js/app ü.js"), Kind.FILE_TYPE, f"{w.RELEASE}/js/app ü.js", FILE,
         "neither a file nor a link (socket)", CLIENTS),
-    Row(tree_without(w.RELEASE, APP, "l ../b c js/app ü.js"), Kind.FILE_TYPE, f"{w.RELEASE}/js/app ü.js", FILE,
+    Row(tree_without(w.RELEASE, APP, "l ../b c\tjs/app ü.js"), Kind.FILE_TYPE, f"{w.RELEASE}/js/app ü.js", FILE,
         "a link to ../b c", CLIENTS),
     Row(tree_without(w.ACTIVATION, LINK, f"f 0444 {w.LOGO} a b"), Kind.FILE_TYPE, f"{w.ACTIVATION}/a b",
         f"a link to ../../{w.RELEASE}", LOGO, CLIENTS),
     Row(tree_without(w.RELEASE, APP, f"f 0644 {w.APP_JS} js/app ü.js"), Kind.FILE_MODE, f"{w.RELEASE}/js/app ü.js",
         "mode 0444", "mode 0644", MAY),
-    Row(tree_without(w.ACTIVATION, LINK, "l ../../x a b"), Kind.LINK_CHANGED, f"{w.ACTIVATION}/a b",
+    Row(tree_without(w.ACTIVATION, LINK, "l ../../x\ta b"), Kind.LINK_CHANGED, f"{w.ACTIVATION}/a b",
         f"a link to ../../{w.RELEASE}", "a link to ../../x", CLIENTS),
-    Row(tree_without(w.ACTIVATION, f"l ../../{w.RELEASE}/b b", "l ../../x a b"), Kind.LINK_CHANGED, f"{w.ACTIVATION}/b",
-        f"a link to ../../{w.RELEASE}/b", "a link to ../../x a", CLIENTS),
-    Row(w.with_frontend(replace(w.observation("f1"), trees={**w.TREES, w.ACTIVATION: None})), Kind.FILE_TYPE,
-        w.ACTIVATION, "a directory", "something else", CLIENTS),
-    Row(tree_without(INDEX, f"f 0444 {w.APP_JS} {w.OTA}", f"f 0444 {w.LOGO} {w.OTA}"), Kind.INDEX_CHANGED,
+    Row(tree_without(w.ACTIVATION, f"l ../../{w.RELEASE}/b\tb", "l ../../x a\tb"), Kind.LINK_CHANGED,
+        f"{w.ACTIVATION}/b", f"a link to ../../{w.RELEASE}/b", "a link to ../../x a", CLIENTS),
+    Row(w.with_frontend(replace(w.observation("f1"), trees=w.inspected({**w.TREES, w.ACTIVATION: None}))),
+        Kind.FILE_TYPE, w.ACTIVATION, "a directory", "something else", CLIENTS),
+    Row(tree_without(INDEX, HASH_LINK, f"l ../objects/{w.LOGO}\t{w.OTA}"), Kind.INDEX_CHANGED,
         f"{INDEX}/{w.OTA}", FILE, LOGO, CLIENTS),
-    Row(tree_without(INDEX, f"f 0444 {w.APP_JS} {w.OTA}"), Kind.INDEX_CHANGED, f"{INDEX}/{w.OTA}", FILE, "nothing",
+    Row(tree_without(INDEX, HASH_LINK), Kind.INDEX_CHANGED, f"{INDEX}/{w.OTA}", FILE, "nothing",
         CLIENTS),
-    Row(tree_without(INDEX, f"f 0444 {w.OTHER} {w.OLD_TOKEN}", f"o directory {w.OLD_TOKEN}"), Kind.INDEX_CHANGED,
-        f"{INDEX}/{w.OLD_TOKEN}", f"a file of SHA-256 {w.OTHER}", "neither a file nor a link (directory)", CLIENTS),
+    Row(tree_without(INDEX, f"l ../objects/{w.OTHER}\t{w.OLD_TOKEN}", f"o unreadable {w.OLD_TOKEN}"),
+        Kind.INDEX_CHANGED, f"{INDEX}/{w.OLD_TOKEN}", f"a file of SHA-256 {w.OTHER}",
+        "neither a file nor a link (unreadable)", CLIENTS),
 ]  # fmt: skip
 FROM = f"from activation {w.NAME}"
 SERVED = [
@@ -208,8 +212,8 @@ SERVED = [
         f"SHA-256 {w.OTHER}", MAY, expectation=replace(w.EXPECTED, asks={**w.EXPECTED.asks, "f1": (*w.ASKS, w.PLACE)})),
     Row(w.with_frontend(replace(w.observation("f1"), recipe=w.OTHER)), Kind.RECIPE_OUTDATED, "", f"SHA-256 {w.RECIPE}",
         f"SHA-256 {w.OTHER}", MAY),
-    Row(w.with_frontend(replace(w.observation("f1"), recipe="")), Kind.RECIPE_OUTDATED, "", f"SHA-256 {w.RECIPE}",
-        "no recipe", MAY),
+    Row(w.with_frontend(replace(w.observation("f1"), recipe_wanted="")), Kind.RECIPE_OUTDATED, "",
+        "a recipe of this Lockstep, with its options", f"SHA-256 {w.RECIPE}", MAY),
     Row(w.with_frontend(replace(w.observation("f1"), health=503)), Kind.ROTATION_HEALTH, "/-/lockstep/health",
         "status 200: serving", "status 503", MAY),
     Row(w.with_frontend(replace(w.observation("f3"), health=200)), Kind.ROTATION_HEALTH, "/-/lockstep/health",
@@ -239,14 +243,10 @@ UNSEEN = [
         "connection refused", MAY),
     Row(w.with_frontend(replace(F1, state=None, reasons={"shell": "refused: state"})), Kind.UNSEEN, "shell",
         "an answer", "refused: state", MAY),
-    Row(w.with_frontend(replace(F1, trees={p: t for p, t in w.TREES.items() if p != w.RELEASE})), Kind.UNSEEN,
-        w.RELEASE, "an answer", "nobody has looked", MAY),
-    Row(w.with_frontend(replace(F1, trees={p: t for p, t in w.TREES.items() if p != INDEX}, reasons={INDEX: "busy"})),
-        Kind.UNSEEN, INDEX, "an answer", "busy", MAY),
-    Row(w.with_tree(w.RELEASE, *w.TREES[w.RELEASE], "f 0444 x"), Kind.UNSEEN, w.RELEASE, "an answer",
-        "a listing that can't be understood", MAY),
-    Row(w.with_tree(w.RELEASE, *w.TREES[w.RELEASE], APP), Kind.UNSEEN, w.RELEASE, "an answer",
-        "a listing that can't be understood", MAY),
+    Row(w.with_frontend(replace(F1, trees=w.inspected({p: t for p, t in w.TREES.items() if p != w.RELEASE}))),
+        Kind.UNSEEN, w.RELEASE, "an answer", "nobody has looked", MAY),
+    Row(w.with_frontend(replace(F1, trees=w.inspected({p: t for p, t in w.TREES.items() if p != INDEX}),
+        reasons={INDEX: "busy"})), Kind.UNSEEN, INDEX, "an answer", "busy", MAY),
     Row(w.with_answer(w.FILE, DOWN), Kind.UNSEEN, "http", "an answer",
         "connection refused (1 of 6 requests not answered)", MAY),
     Row(w.with_frontend(replace(F1, health=None, reasons={"http": "time is over"})), Kind.UNSEEN, "http", "an answer",
@@ -319,8 +319,14 @@ def test_zero_answers_are_not_agreement() -> None:
     assert unseen == [("", "load balancer"), ("", "manifests"), *((name, "") for name in w.ROTATION)]
 
 
+def test_a_recipe_that_lies_elsewhere_is_no_finding_and_closes_none() -> None:
+    result = drift(w.EXPECTED, w.with_frontend(replace(F1, recipe="", recipe_wanted="")))
+    assert result.findings == ()
+    assert ("f1", "recipe") not in result.coverage.parts
+
+
 def test_a_retained_tree_is_not_asked_for_in_an_audit_that_is_not_deep() -> None:
-    trees = {path: lines for path, lines in w.TREES.items() if path not in (w.OLD_RELEASE, w.OLD_ACTIVATION)}
+    trees = w.inspected({p: t for p, t in w.TREES.items() if p not in (w.OLD_RELEASE, w.OLD_ACTIVATION)})
     seen = w.with_frontend(replace(F1, trees=trees))
     assert found(seen, replace(w.EXPECTED, deep=False)) == ()
     assert [finding.path for finding in found(seen)] == [w.OLD_ACTIVATION, w.OLD_RELEASE]
@@ -352,7 +358,7 @@ def test_a_tree_has_so_many_findings_at_most_and_the_last_one_says_how_many_more
 
 
 def test_the_order_depends_on_nothing_but_the_findings() -> None:
-    observed = replace(F1, state=replace(w.STATE, fence=1, script=w.OTHER), recipe="", trees={})
+    observed = replace(F1, state=replace(w.STATE, fence=1, script=w.OTHER), recipe=w.OTHER, trees={})
     seen = w.with_frontend(observed, w.with_answer(w.HASH, Answer(404), "f2"))
     turned = Seen(
         dict(reversed(list(seen.frontends.items()))), seen.balancer, dict(reversed(list(seen.address.items())))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.audit.expectation import INDEX, Ask, Expectation, Standing
 from orchestrator.domain.audit.finding import Kind
-from orchestrator.domain.audit.observation import Answer, Balancer, Observation, Seen, State
+from orchestrator.domain.audit.observation import (
+    Answer,
+    Balancer,
+    InspectedFile,
+    InspectedTree,
+    Observation,
+    Seen,
+    State,
+)
 from orchestrator.domain.layout import Layout, Tree
 
 FLEET = "web"
@@ -54,7 +63,6 @@ EXPECTED = Expectation(
     past=frozenset({ActivationName(3, "3" * 16)}),
     deep=True,
     script=SCRIPT,
-    recipes=dict.fromkeys(ROTATION, RECIPE),
     space=1000,
     asks=dict.fromkeys(ROTATION, ASKS),
     address=(VERSION, HASH),
@@ -77,14 +85,36 @@ STATE = State(
 def listed(tree: Tree) -> tuple[str, ...]:
     """The tree as a frontend's script lists it."""
     files = [f"f 0444 {sha} {path}" for path, sha in tree.files.items()]
-    return tuple(sorted([*files, *(f"l {target} {path}" for path, target in tree.links.items())]))
+    return tuple(sorted([*files, *(f"l {target}\t{path}" for path, target in tree.links.items())]))
+
+
+def inspected_tree(lines: Iterable[str]) -> InspectedTree:
+    """A tree from these lines, which have the form of the script's, but that any path may come in them."""
+    files, links, others = {}, {}, {}
+    for line in lines:
+        kind, rest = line.split(" ", 1)
+        if kind == "f":
+            mode, sha, path = rest.split(" ", 2)
+            files[path] = InspectedFile(int(mode, 8), sha.replace("-", ""))
+        elif kind == "l":
+            target, path = rest.split("\t", 1)
+            links[path] = target
+        else:
+            what, path = rest.split(" ", 1)
+            others[path] = what
+    return InspectedTree(files, links, others)
+
+
+def inspected(trees: Mapping[str, Iterable[str] | None]) -> dict[str, InspectedTree | None]:
+    """Trees from their lines; None stays None."""
+    return {path: None if lines is None else inspected_tree(lines) for path, lines in trees.items()}
 
 
 TREES = {
     **{tree.path: listed(tree) for layout in (LAYOUT, OLD_LAYOUT) for tree in (layout.activation, *layout.releases)},
     # One more than is asked for: it goes with a release that is removed.
     INDEX: tuple(
-        f"f 0444 {sha} {name}" for name, sha in [(OTA, APP_JS), (TOKEN, INFO), (OLD_TOKEN, OTHER), ("x", NEW)]
+        f"l ../objects/{sha}\t{name}" for name, sha in [(OTA, APP_JS), (TOKEN, INFO), (OLD_TOKEN, OTHER), ("x", NEW)]
     ),
 }
 
@@ -101,7 +131,7 @@ def observation(frontend: str) -> Observation:
     """A frontend where all is as it should be."""
     drained = ROTATION[frontend] is Standing.DRAINED
     state = replace(STATE, drained=drained)
-    return Observation(frontend, state, TREES, ANSWERS, 503 if drained else 200, RECIPE)
+    return Observation(frontend, state, inspected(TREES), ANSWERS, 503 if drained else 200, RECIPE, RECIPE)
 
 
 SEEN = Seen(
@@ -119,7 +149,7 @@ def with_frontend(observed: Observation, seen: Seen = SEEN) -> Seen:
 def with_tree(path: str, *lines: str, frontend: str = "f1") -> Seen:
     """One frontend lists one tree otherwise."""
     observed = observation(frontend)
-    return with_frontend(replace(observed, trees={**observed.trees, path: lines}))
+    return with_frontend(replace(observed, trees={**observed.trees, path: inspected_tree(lines)}))
 
 
 def with_answer(ask: Ask, answer: Answer, frontend: str = "f1") -> Seen:

@@ -1,0 +1,50 @@
+"""A frontend's state as an audit compares it, from what its script says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+from deploy.nginx.recipe import render_again
+from orchestrator.domain.audit.observation import State
+from workers.frontend.commands import Probe
+from workers.frontend.transport import SHORT_SECONDS, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The state; the SHA-256 of the recipe, "" where there is none below the root; and the one that it should be."""
+
+    state: State
+    recipe: str
+    recipe_wanted: str
+
+
+def told(session: Session, seconds: float) -> Told:
+    """Ask. Raises `LockstepError` where the script does not answer, or can't be understood."""
+    began = time.time()
+    said = session.ask(Probe(session.frontend.root), limit=min(seconds, SHORT_SECONDS))
+    ended = time.time()
+    state = State(
+        script=said.script,
+        current=str(said.current),
+        fence=said.fence,
+        drained=said.drained,
+        free=said.free,
+        offset=round(said.clock - (began + ended) / 2, 6) if said.clock else None,
+        uncertainty=round((ended - began) / 2, 6),
+        activations=said.activations,
+        releases=said.releases,
+        ahead=said.ahead,
+    )
+    # `probe` does not tell the recipe.
+    return Told(state, "", "")
+
+
+def recipe_of(options: str, root: str) -> str:
+    """The SHA-256 of the recipe that this Lockstep makes of `options`, which a frontend told; "" of what are none."""
+    try:
+        return hashlib.sha256(render_again(options, root=root).encode()).hexdigest()
+    except ValueError:
+        return ""
