@@ -8,27 +8,32 @@ from dataclasses import dataclass
 
 from deploy.nginx.recipe import render_again
 from orchestrator.domain.audit.observation import State
-from workers.frontend.commands import Probe
+from workers.frontend.commands import Survey
 from workers.frontend.transport import SHORT_SECONDS, Session
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The state; the SHA-256 of the recipe, "" where there is none below the root; and the one that it should be."""
+    """The state; the SHA-256 of the recipe, "" where there is none below the root, and the one that it should be.
+
+    `marked`: the audit's mark lies below the root.
+    """
 
     state: State
     recipe: str
     recipe_wanted: str
+    marked: bool
 
 
-def told(session: Session, seconds: float) -> Told:
-    """Ask. Raises `LockstepError` where the script does not answer, or can't be understood."""
+def told(session: Session, mark: str, seconds: float) -> Told:
+    """Ask, and leave the mark. Raises `LockstepError` where the script does not answer, or can't be understood."""
     began = time.time()
-    said = session.ask(Probe(session.frontend.root), limit=min(seconds, SHORT_SECONDS))
+    root = session.frontend.root
+    said = session.ask(Survey(root, mark), limit=min(seconds, SHORT_SECONDS))
     ended = time.time()
     state = State(
         script=said.script,
-        current=str(said.current),
+        current=said.current,
         fence=said.fence,
         drained=said.drained,
         free=said.free,
@@ -38,8 +43,7 @@ def told(session: Session, seconds: float) -> Told:
         releases=said.releases,
         ahead=said.ahead,
     )
-    # `probe` does not tell the recipe.
-    return Told(state, "", "")
+    return Told(state, said.recipe, recipe_of(said.options, root), said.marked)
 
 
 def recipe_of(options: str, root: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class _Look:
     told: Told | None = None
     disk: Disk = field(default_factory=Disk)
     asking: Asking = field(default_factory=Asking)
+    surveyed: threading.Event = field(default_factory=threading.Event)
     deadline: float = 0.0
 
     def __post_init__(self) -> None:
@@ -79,12 +81,19 @@ class _Look:
 
         Raises `LockstepError` where nobody could log in.
         """
+        try:
+            return self._logged_in()
+        finally:
+            self.surveyed.set()
+
+    def _logged_in(self) -> LockstepError | None:
         # A connection of its own: those that are kept belong to deployments, and end with them.
         limit = min(self.left(), CONNECT_SECONDS)
         with contextlib.closing(self.open_session(self.frontend, limit)) as session:
-            said = attempted(partial(told, session, self.left()))
+            said = attempted(partial(told, session, self.expectation.place, self.left()))
             if isinstance(said, Told):
                 self.told = said
+            self.surveyed.set()
             trees = [*self.expectation.listed_trees(), INDEX]
             self.disk.inspect(session, trees, deep=self.expectation.deep, deadline=self.deadline)
         return said if isinstance(said, LockstepError) else None
@@ -94,6 +103,9 @@ class _Look:
         with Served(self.fleet, self.frontend, self.left()) as site:
             self.asking.ask_health(site)
             self.asking.ask(site, self.expectation.asks.get(self.frontend.name, ()), self.expectation.name)
+            # Last, when the mark has been left, or could not be.
+            if self.surveyed.wait(max(0.0, self.left())) and self.told is not None and self.told.marked:
+                self.asking.ask(site, (self.expectation.marking(),), None)
 
     def observation(self, shell: LockstepError | None, http: LockstepError | None) -> Observation:
         """What was seen so far. Copies: whoever is late may still be writing."""

@@ -35,7 +35,6 @@ _SERVED = {
     Kind.MANIFEST_SERVED,
     Kind.FILE_SERVED,
     Kind.HASH_SERVED,
-    Kind.SERVED_ELSEWHERE,
 }
 _ADDRESS = {Kind.ADDRESS_OLD, Kind.ADDRESS_CHANGED}
 #: Where the ledger's word on a frontend's rotation lies on the frontend.
@@ -70,6 +69,8 @@ class Coverage:
             return True
         if finding.kind in _ADDRESS:
             return self._saw("", f"answer {finding.path}") or self._saw("", ADDRESS)
+        if finding.kind is Kind.SERVED_ELSEWHERE:
+            return self._saw(frontend, f"answer {finding.path}")
         if finding.kind in _SERVED:
             return self._saw(frontend, f"answer {finding.path}") or (not self.sampled and self._saw(frontend, HTTP))
         return self._saw(frontend, self._part(finding))

@@ -23,7 +23,9 @@ def tree_findings(place: Place, observed: Observation) -> Iterator[Finding]:
             else:
                 yield place.unseen(path, _reason(observed, path))
         elif (inspected := observed.trees[path]) is None:
-            place.cover(path)
+            # Whether nothing is there, or something else, only the state tells.
+            if observed.state is not None:
+                place.cover(path)
             yield _not_a_tree(place, path, observed)
         else:
             yield from _compared(place, path, compare(tree, inspected))

@@ -11,7 +11,7 @@ from orchestrator.domain.audit.disk import tree_findings
 from orchestrator.domain.audit.expectation import CLOCK_SECONDS, Expectation, Standing
 from orchestrator.domain.audit.finding import Finding, Kind, order
 from orchestrator.domain.audit.observation import Observation, Seen, State
-from orchestrator.domain.audit.over_http import address_findings, served_findings, split_findings
+from orchestrator.domain.audit.over_http import address_findings, place_findings, served_findings, split_findings
 from orchestrator.domain.audit.place import Place
 
 #: The health answer of a frontend, and its status in and out of rotation.
@@ -59,6 +59,7 @@ def _frontend(place: Place, observed: Observation) -> Iterator[Finding]:
         yield from _state(place, observed.state)
     yield from tree_findings(place, observed)
     yield from served_findings(place, observed)
+    yield from place_findings(place, observed)
     yield from _health(place, observed.health)
     yield from _recipe(place, observed)
 

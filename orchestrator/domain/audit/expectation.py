@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,8 @@ from orchestrator.domain.layout import Layout, Tree
 INDEX = "by-hash"
 #: How objects are kept, and so every file of every tree: `lockstep-frontend receive`.
 FILE_MODE = 0o444
+#: Where HTTP shows what lies in `state/place`.
+PLACE = "/-/lockstep/place"
 #: Seconds that a frontend's clock may be apart from ours.
 CLOCK_SECONDS = 2.0
 
@@ -65,7 +68,7 @@ class Expectation:
 
     `script` is the SHA-256 of the script that Lockstep installs. `space` is what a release needs, in bytes.
 
-    `place` is written below each root before anything is asked there: what HTTP must answer from the same place.
+    `place` is a mark that is left below each root: HTTP must show it, if the root is what is served.
     `asks` maps frontends to what each is asked over HTTP, every manifest among it; `sampled`: that is not all that
     could be. `address` is what the public address is asked, `older` maps the SHA-256 of what earlier activations
     answered to their names. `balanced`: there is a load balancer that can be asked.
@@ -88,6 +91,10 @@ class Expectation:
     address: tuple[Ask, ...] = ()
     older: Mapping[str, str] = field(default_factory=dict)
     balanced: bool = False
+
+    def marking(self) -> Ask:
+        """What shows that the root is served, and no copy of it."""
+        return Ask(Kind.SERVED_ELSEWHERE, PLACE, hashlib.sha256(self.place.encode()).hexdigest())
 
     def served_trees(self) -> Iterator[Tree]:
         """What is served now."""

@@ -55,6 +55,17 @@ def served_findings(place: Place, observed: Observation) -> Iterator[Finding]:
     yield place.unseen(parts.HTTP, counted)
 
 
+def place_findings(place: Place, observed: Observation) -> Iterator[Finding]:
+    """Whether the root is what is served. Where no mark could be left, nobody asked."""
+    ask = place.expectation.marking()
+    answer = observed.answers.get(ask.key)
+    if answer is None or answer.failure:
+        return
+    place.cover(parts.answer_part(ask.key))
+    if not right(ask, answer):
+        yield place.finding(ask.kind, ask.key, "the mark that this audit left below the root", _came(ask, answer))
+
+
 def split_findings(fleet: Place, seen: Seen) -> Iterator[Finding]:
     """Whether those in rotation serve one set of manifests. None seen is not agreement; drained ones do not count."""
     expectation = fleet.expectation

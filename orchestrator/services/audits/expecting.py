@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,6 +71,7 @@ class Expecting:
             past=frozenset(row.name for row in committed),
             deep=audit.plan.deep,
             script=self.script,
+            place=secrets.token_hex(8),
             space=max(stock.size(row.activation) for row in (last, *kept)),
             asks={name: served.asks(sample, f"{audit.id}/{name}", _paths(known, name)) for name in rotation},
             sampled=sample is not None,

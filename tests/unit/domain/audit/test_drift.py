@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.domain.audit.disk import MOST_FINDINGS
 from orchestrator.domain.audit.drift import drift
-from orchestrator.domain.audit.expectation import INDEX, Expectation
+from orchestrator.domain.audit.expectation import INDEX, PLACE, Expectation
 from orchestrator.domain.audit.finding import Finding, Kind, Seriousness, order
 from orchestrator.domain.audit.observation import Answer, Balancer, Observation, Seen
 from tests.unit.domain.audit import world as w
@@ -208,8 +208,10 @@ SERVED = [
     Row(w.with_answer(w.ENTRY, Answer(200, str(w.NAME), w.OTHER)), Kind.FILE_SERVED, "/ToDo/ (text/html)",
         f"SHA-256 {w.INDEX_HTML} {FROM}", f"SHA-256 {w.OTHER} {FROM}", CLIENTS),
     Row(w.with_answer(w.HASH, Answer(404)), Kind.HASH_SERVED, w.HASH.url, f"SHA-256 {w.APP_JS}", "status 404", CLIENTS),
-    Row(w.with_answer(w.PLACE, Answer(200, "", w.OTHER)), Kind.SERVED_ELSEWHERE, w.PLACE.url, f"SHA-256 {w.LOGO}",
-        f"SHA-256 {w.OTHER}", MAY, expectation=replace(w.EXPECTED, asks={**w.EXPECTED.asks, "f1": (*w.ASKS, w.PLACE)})),
+    Row(w.with_answer(w.EXPECTED.marking(), Answer(200, "", w.OTHER)), Kind.SERVED_ELSEWHERE, PLACE,
+        "the mark that this audit left below the root", f"SHA-256 {w.OTHER}", MAY),
+    Row(w.with_answer(w.EXPECTED.marking(), Answer(404)), Kind.SERVED_ELSEWHERE, PLACE,
+        "the mark that this audit left below the root", "status 404", MAY),
     Row(w.with_frontend(replace(w.observation("f1"), recipe=w.OTHER)), Kind.RECIPE_OUTDATED, "", f"SHA-256 {w.RECIPE}",
         f"SHA-256 {w.OTHER}", MAY),
     Row(w.with_frontend(replace(w.observation("f1"), recipe_wanted="")), Kind.RECIPE_OUTDATED, "",

@@ -48,7 +48,6 @@ ENTRY = Ask(Kind.FILE_SERVED, "/ToDo/", INDEX_HTML, str(NAME), accept="text/html
 FILE = Ask(Kind.FILE_SERVED, "/ToDo/logo.png", LOGO, str(NAME))
 HASH = Ask(Kind.HASH_SERVED, f"/ToDo/app.js?{OTA}", APP_JS)
 NATIVE = Ask(Kind.DOCUMENT_SERVED, VERSION.url, None, native=True)
-PLACE = Ask(Kind.SERVED_ELSEWHERE, "/-/lockstep/place", LOGO)
 ASKS = (VERSION, MANIFEST, ENTRY, FILE, HASH, NATIVE)
 ROTATION = {"f1": Standing.SERVING, "f2": Standing.SERVING, "f3": Standing.DRAINED, "f4": Standing.DRAINING}
 
