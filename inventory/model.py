@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
+from inventory.cron import usable
 from inventory.hostkey import HostKey
 from inventory.names import APP, MOUNT, NAME
 
@@ -77,6 +78,7 @@ HaproxyName = Annotated[
 AdminSocket = Annotated[str, AfterValidator(_usable_socket)]
 Argument = Annotated[str, matching(ARGUMENT, "text of at most 4096 characters, without a zero byte")]
 Command = Annotated[tuple[Argument, ...], AfterValidator(_usable_command)]
+Cron = Annotated[str, AfterValidator(usable)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -229,8 +231,8 @@ class Audits(Record):
     `jitter_seconds` after its moment. `at_once` frontends are looked at side by side.
     """
 
-    quick: str | None = None
-    deep: str | None = None
+    quick: Cron | None = None
+    deep: Cron | None = None
     jitter_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     at_once: Annotated[int, Field(ge=1, le=1000)] = 8
     policy: Healing = Healing.REPORT

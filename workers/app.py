@@ -14,6 +14,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown
 
 from orchestrator.adapters.dispatch import (
+    AUDITS_DUE,
     COORDINATE,
     COORDINATION_QUEUE,
     DRAIN,
@@ -31,7 +32,8 @@ from orchestrator.settings import Settings
 from workers.bootstrap import Workshop
 from workers.lookout import Watchman
 from workers.postman import Postman
-from workers.tasks import deployment, frontend, looking
+from workers.tasks import auditing, deployment, frontend, looking
+from workers.tasks.auditing import DUE_EVERY
 from workers.tasks.deployment import WATCH_EVERY
 
 #: Threads of one worker: as many frontends are staged or verified side by side.
@@ -58,6 +60,10 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
     def watch() -> None:
         deployment.watch(workshop)
 
+    @app.task(name=AUDITS_DUE, acks_late=False, expires=DUE_EVERY.total_seconds())
+    def audits_due() -> None:
+        auditing.due(workshop)
+
     @app.task(name=DRAIN)
     def drain(number: int) -> None:
         deployment.drain(workshop, number)
@@ -77,7 +83,10 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
     for each in (Watchman(workshop), Postman(lockstep)):
         worker_ready.connect(lambda *, each=each, **_: each.start(), weak=False)
         worker_shutdown.connect(lambda *, each=each, **_: each.stop(), weak=False)
-    app.conf.beat_schedule = {"watch": {"task": WATCH, "schedule": WATCH_EVERY}}
+    app.conf.beat_schedule = {
+        "watch": {"task": WATCH, "schedule": WATCH_EVERY},
+        "audits": {"task": AUDITS_DUE, "schedule": DUE_EVERY},
+    }
     return app
 
 
