@@ -27,6 +27,7 @@ from orchestrator.adapters.results import FolderResults
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Clock, Receiver
 from orchestrator.services.access import Access
+from orchestrator.services.audits.auditing import Auditing
 from orchestrator.services.deployments import Deploying
 from orchestrator.services.outbox import Outbox
 from orchestrator.services.releases import Releasing
@@ -141,6 +142,11 @@ class Lockstep:
     def deploying(self) -> Deploying:
         """The use cases of deployments; `UsageError` where no broker is configured."""
         return Deploying(self.ledger, self.artifacts, self.dispatch, self.clock, self.builds)
+
+    @property
+    def auditing(self) -> Auditing:
+        """The use cases of audits; `UsageError` where no broker is configured."""
+        return Auditing(self.ledger, self.audits, self.dispatch)
 
     @property
     def firing(self) -> Firing:
