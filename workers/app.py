@@ -14,6 +14,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown
 
 from orchestrator.adapters.dispatch import (
+    AUDIT,
     AUDITS_DUE,
     COORDINATE,
     COORDINATION_QUEUE,
@@ -59,6 +60,10 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
     @app.task(name=WATCH, acks_late=False, expires=WATCH_EVERY.total_seconds())
     def watch() -> None:
         deployment.watch(workshop)
+
+    @app.task(name=AUDIT)
+    def audit(number: int) -> None:
+        auditing.run(workshop, number)
 
     @app.task(name=AUDITS_DUE, acks_late=False, expires=DUE_EVERY.total_seconds())
     def audits_due() -> None:

@@ -24,8 +24,8 @@ AUDITS_DUE = "lockstep.audit.due"
 LOOK = "lockstep.frontend.look"
 STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.verify"}
 
-#: Coordinators wait for steps, so they have a queue of their own: a crowd of them must not keep every worker from
-#: the steps that they wait for.
+#: Coordinators, and audits that put things right, wait for steps, so they have a queue of their own: a crowd of them
+#: must not keep every worker from the steps that they wait for.
 COORDINATION_QUEUE = "lockstep.deployment"
 STEP_QUEUE = "lockstep.frontend"
 
@@ -47,7 +47,7 @@ def celery_app(broker_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_default_queue=STEP_QUEUE,
-        task_routes={"lockstep.deployment.*": {"queue": COORDINATION_QUEUE}},
+        task_routes={name: {"queue": COORDINATION_QUEUE} for name in ("lockstep.deployment.*", "lockstep.audit.*")},
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,

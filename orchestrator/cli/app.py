@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from orchestrator.cli import (
+    audit,
     builds,
     deployments,
     frontend,
@@ -42,6 +43,8 @@ app.command("abort")(deployments.abort)
 app.command("rollback")(deployments.rollback)
 app.command("drain")(rotation.drain)
 app.command("readmit")(rotation.readmit)
+app.command("audit")(audit.audit)
+app.add_typer(audit.app, name="audits", help="Audits, and what they found.")
 app.command("status")(history.status)
 app.command("history")(history.history)
 app.add_typer(history.app, name="deployments", help="Deployments and their reports.")
