@@ -59,6 +59,7 @@ class Planted(NamedTuple):
 
 #: What a client sees of what lies on the disk: it comes with the finding there.
 SERVED = {Kind.FILE_SERVED, Kind.HASH_SERVED, Kind.DOCUMENT_SERVED, Kind.MANIFEST_SERVED, Kind.FLEET_SPLIT}
+ADDRESS = {Kind.ADDRESS_OLD, Kind.ADDRESS_CHANGED}
 
 
 class Names(NamedTuple):
@@ -128,7 +129,7 @@ def test_what_lies_on_the_disk_is_found_put_right_and_gone_in_the_next_audit(fle
     told = plant(fleet, on_disk(names(fleet)))
     audit = fleet.audits(deep=True)
     assert audit.outcome is Outcome.INCONSISTENT
-    assert {each for each in fleet.told() if each.kind not in SERVED} == told
+    assert {each for each in fleet.told() if each.kind not in SERVED | ADDRESS} == told
     # What clients see of it is told as well.
     assert {each.kind for each in fleet.told()} >= SERVED
     healed = fleet.audits(deep=True, policy=Policy.HEAL)
@@ -150,7 +151,7 @@ def test_nothing_that_is_served_is_still_put_right(fleet: Audited) -> None:
         ],
     )
     fleet.audits()
-    assert {each for each in fleet.told() if each.kind not in SERVED | {Kind.ROTATION_HEALTH}} == told
+    assert {each for each in fleet.told() if each.kind not in SERVED | ADDRESS | {Kind.ROTATION_HEALTH}} == told
     assert fleet.audits(policy=Policy.HEAL).outcome is Outcome.CONSISTENT, fleet.known()
     assert len(set(fleet.operator.served().values())) == 1
 

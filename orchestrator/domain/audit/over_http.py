@@ -56,10 +56,13 @@ def served_findings(place: Place, observed: Observation) -> Iterator[Finding]:
 
 
 def place_findings(place: Place, observed: Observation) -> Iterator[Finding]:
-    """Whether the root is what is served. Where no mark could be left, nobody asked."""
+    """Whether the root is what is served. Where no mark could be left, nobody asked.
+
+    Where nothing is served at all (503), it says nothing.
+    """
     ask = place.expectation.marking()
     answer = observed.answers.get(ask.key)
-    if answer is None or answer.failure:
+    if answer is None or answer.failure or answer.status not in (_OK, _NOT_FOUND):
         return
     place.cover(parts.answer_part(ask.key))
     if not right(ask, answer):
