@@ -62,18 +62,14 @@ def audit(
     lockstep = Lockstep()
     chosen = choose(lockstep, fleet)
     need_worker(lockstep)
-    begun = _begun(lockstep, chosen, wait, deep=deep, policy=policy, remove_extra=remove_extra)
+    begun = begin(lockstep, chosen, wait, deep=deep, policy=policy, remove_extra=remove_extra)
     if detach:
         if as_json:
             print_json(audit_view(begun))
         else:
             results().print(Text(f"audit {begun.id}: lockstep audits show {begun.id}"), highlight=False)
         return
-    try:
-        followed(lockstep, begun)
-    except KeyboardInterrupt:
-        messages().print()
-    report = report_of(lockstep.audits, found(lockstep.audits, begun.id))
+    report = watched(lockstep, begun)
     _say(report, as_json)
     if junit is not None:
         # Imported where it is needed: no other command has to pay for it.
@@ -82,6 +78,15 @@ def audit(
         rotation = present_rotation(lockstep.ledger, chosen)
         write_junit(junit, report, (*rotation.serving, *rotation.drained))
     raise typer.Exit(exit_of(report.audit))
+
+
+def watched(lockstep: Lockstep, begun: Audit) -> AuditReport:
+    """The report once it has ended. Ctrl-C ends the watching, never the audit: it is open then."""
+    try:
+        followed(lockstep, begun)
+    except KeyboardInterrupt:
+        messages().print()
+    return report_of(lockstep.audits, found(lockstep.audits, begun.id))
 
 
 def followed(lockstep: Lockstep, begun: Audit) -> Audit:
@@ -106,7 +111,7 @@ def followed(lockstep: Lockstep, begun: Audit) -> Audit:
             time.sleep(LOOK_SECONDS)
 
 
-def _begun(
+def begin(
     lockstep: Lockstep, fleet: Fleet, wait: bool, *, deep: bool, policy: Policy | None, remove_extra: bool
 ) -> Audit:
     """Begin it; with `wait`, once nobody holds the fleet."""

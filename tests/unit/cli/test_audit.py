@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from orchestrator.adapters.ledger.audits import SqlAudits
 from orchestrator.cli.app import main
-from orchestrator.cli.audit import followed
+from orchestrator.cli.audit import begin, followed, watched
 from orchestrator.cli.findings import MOST_SHOWN, exit_of, report_lines
 from orchestrator.cli.junit import write_junit
 from orchestrator.cli.output import Exit
 from orchestrator.domain.audit.audit import Audit, Outcome
 from orchestrator.domain.audit.finding import Finding, Kind, Seriousness
 from orchestrator.domain.audit.history import History
-from orchestrator.domain.errors import UsageError
+from orchestrator.domain.errors import HeldError, UsageError
 from orchestrator.services.audits.report import report_of
 from tests.unit.api.service import Here
 
@@ -157,6 +159,45 @@ def test_it_is_followed_until_it_ends(here: Here, capsys: pytest.CaptureFixture[
     assert followed(here, audit).outcome is Outcome.CONSISTENT
     ending.join()
     assert f"audit {audit.id} of {FLEET}" in capsys.readouterr().err
+
+
+class Impatient(SqlAudits):
+    """A ledger at whose first look somebody types Ctrl-C."""
+
+    looks = 0
+
+    def audit(self, number: int) -> Audit | None:
+        self.looks += 1
+        if self.looks == 1:
+            raise KeyboardInterrupt
+        return super().audit(number)
+
+
+def test_ctrl_c_leaves_the_audit_running_and_says_how_to_see_it(here: Here) -> None:
+    audit = begun(here)
+    here.audits = Impatient(here._engine, here.clock)
+    report = watched(here, audit)
+    assert (report.audit.outcome, exit_of(report.audit)) == (None, Exit.OPEN)
+    assert f"lockstep audits show {audit.id}" in said(here, audit)
+
+
+def test_with_wait_it_begins_once_nobody_holds_the_fleet(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    first = begun(here)
+    fleet = next(each for each in here.inventory().fleets if each.key == FLEET)
+
+    def start(wait: bool) -> Audit:
+        return begin(here, fleet, wait, deep=True, policy=None, remove_extra=False)
+
+    with pytest.raises(HeldError, match=f"audit {first.id}"):
+        start(False)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(start, True)
+        told = ""
+        while "waiting" not in told and not waiting.done():
+            told += capsys.readouterr().err
+        here.audits.end_audit(first.id, Outcome.CONSISTENT, {})
+        assert waiting.result(60).id > first.id
+    assert f"waiting: audit {first.id} of {FLEET} is open" in told + capsys.readouterr().err
 
 
 def test_status_names_the_last_audit_and_what_is_open(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
