@@ -33,10 +33,11 @@ UNREADABLE = "the account can't read it, or it changed meanwhile"
 #: lines, so that whatever has control characters in its name is told apart before anything else is asked of it.
 _LIST = r"""
 LC_ALL=C; export LC_ALL
+case $1 in '~/'*) path=$HOME/${1#??} ;; *) path=$1 ;; esac
 renice -n 19 -p $$ >/dev/null 2>&1 || :
 ionice -c 3 -p $$ >/dev/null 2>&1 || :
-[ -d "$1" ] || { echo absent; exit 0; }
-cd -P -- "$1" 2>/dev/null && [ -r . ] || { echo locked; exit 0; }
+[ -d "$path" ] || { echo absent; exit 0; }
+cd -P -- "$path" 2>/dev/null && [ -r . ] || { echo locked; exit 0; }
 shift
 printf 'top %s\n' "$(pwd -P)"
 set -- "$@" '(' -name '*[[:cntrl:]]*' -o -name '*\\*' ')' -prune
@@ -65,6 +66,7 @@ echo end
 #: The names come on standard input, each behind `./`, so that tar takes none for an option.
 _FETCH = r"""
 LC_ALL=C; export LC_ALL
+unset TAR_OPTIONS
 renice -n 19 -p $$ >/dev/null 2>&1 || :
 cd -P -- "$1" && exec tar -c -h -f - -T -
 """

@@ -37,6 +37,7 @@ MOST_PATTERNS = 100
 _PATTERN = re.compile(r"[^\x00-\x1f\x7f\\\[\]/]{1,255}|(?:/[^\x00-\x1f\x7f\\\[\]/]{1,255}){1,16}")
 _DIRECTORY = re.compile(r"(?:/[^\x00-\x1f\x7f/]{1,255}){1,128}")
 _DOTS = {".", ".."}
+_HOME = "~"
 
 
 def _directory(text: str) -> str:
@@ -45,18 +46,24 @@ def _directory(text: str) -> str:
     return text
 
 
+def _from_home(text: str) -> str:
+    _directory(text.removeprefix(_HOME))
+    return text
+
+
 DirectoryPath = Annotated[str, AfterValidator(_directory)]
+SitePath = Annotated[str, AfterValidator(_from_home)]
 Pattern = Annotated[str, matching(_PATTERN, "a name, or a path behind a slash, with * and ? but without [, ] and \\")]
 
 
 class Where(Record):
     """What to look at on each frontend.
 
-    `path` is what the web server serves the app from. `excludes` are left out: names anywhere, or paths from the top
+    `path` is what the web server serves the app from; ``~/`` is the home of the account. `excludes` are left out: names anywhere, or paths from the top
     behind a slash. Links are followed within the tree, within its Capistrano layout, and into the directories `follow`.
     """
 
-    path: DirectoryPath
+    path: SitePath
     excludes: Annotated[tuple[Pattern, ...], Field(max_length=MOST_PATTERNS)] = EXCLUDES
     follow: Annotated[tuple[DirectoryPath, ...], Field(max_length=MOST_PATTERNS)] = ()
 
