@@ -21,7 +21,7 @@ from orchestrator.domain.errors import UsageError
 from orchestrator.domain.paths import show
 from orchestrator.services.adoption import Survey, check_alike, check_app
 from orchestrator.services.deployments import Schedule
-from orchestrator.services.releases import ReleaseName
+from orchestrator.services.releases import ReleaseName, check_name
 
 #: How many odd entries and links of a frontend are told one by one.
 MOST_LINES = 20
@@ -68,6 +68,8 @@ def adopt(
     chosen, where = choose(lockstep, fleet), _where(path, exclude, follow)
     check_app(chosen, app)
     _check_words(chosen, take, version, deploy)
+    if version is not None:
+        check_name(ReleaseName(app, version))
     against = ReleaseName(app, version) if version is not None and take is None else None
     survey = lockstep.adopting.look(chosen, where, seconds, _heard(len(chosen.frontends)), against)
     if take is None or version is None:

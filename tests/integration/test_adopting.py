@@ -1,4 +1,4 @@
-"""A fleet that another tool deployed comes under Lockstep: what it shows, what it refuses, and clients all the while."""
+"""A fleet that another tool deployed comes under Lockstep: what it shows, what it refuses, and what clients see."""
 
 from __future__ import annotations
 
@@ -204,4 +204,4 @@ def test_from_the_old_way_to_the_new_one_no_client_sees_a_failure_or_another_byt
             # Clients meet the old and the new way side by side for a while.
             wait_for_more(seen)
     assert seen.wrong == []
-    assert {name.split('-')[0] for name in operator.served().values()} == {'1'}
+    assert {name.split("-")[0] for name in operator.served().values()} == {"1"}

@@ -59,8 +59,9 @@ Pattern = Annotated[str, matching(_PATTERN, "a name, or a path behind a slash, w
 class Where(Record):
     """What to look at on each frontend.
 
-    `path` is what the web server serves the app from; ``~/`` is the home of the account. `excludes` are left out: names anywhere, or paths from the top
-    behind a slash. Links are followed within the tree, within its Capistrano layout, and into the directories `follow`.
+    `path` is what the web server serves the app from; ``~/`` is the home of the account. `excludes` are left out:
+    names anywhere, or paths from the top behind a slash. Links are followed within the tree, within its Capistrano
+    layout, and into the directories `follow`.
     """
 
     path: SitePath
