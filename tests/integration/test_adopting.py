@@ -15,6 +15,12 @@ import pytest
 from deploy.lab import Lab
 from deploy.lab.blueprint import Frontend
 from deploy.nginx.recipe import render
+from orchestrator.adapters.inventory import select_fleet
+from orchestrator.bootstrap import Lockstep
+from orchestrator.domain.adoption.site import Where
+from orchestrator.domain.errors import RefusedError
+from orchestrator.services.releases import ReleaseName
+from orchestrator.settings import Settings
 from tests.integration.nginx import free_ports
 from tests.integration.operator import PATIENCE, Operator, Said, fetch, tree, wait_until
 
@@ -185,6 +191,20 @@ def test_a_link_that_leads_out_is_followed_by_nobody_and_so_nothing_is_taken(ope
         assert f"leak: a link that leads out of the site, to {outside}" in take.messages
     finally:
         link.unlink()
+
+
+def test_a_site_that_changed_since_it_was_looked_at_is_not_taken(operator: Operator) -> None:
+    lockstep = Lockstep(Settings.read(operator.environment))
+    fleet = select_fleet(lockstep.inventory(), "web")
+    survey = lockstep.adopting.look(fleet, Where(path="~/site/current"), PATIENCE, lambda _: None, None)
+    shared = site(operator.lab.frontend("fe1").directory) / "shared"
+    write(shared, "images/logo.svg", b"<svg id='1'/>")
+    try:
+        with pytest.raises(RefusedError, match="changed since it was looked at"):
+            lockstep.adopting.take(fleet, survey, "fe1", ReleaseName("ToDo", "1.0.0"), "ann", PATIENCE)
+    finally:
+        write(shared, "images/logo.svg", FILES["images/logo.svg"])
+    assert lockstep.ledger.releases("ToDo") == []
 
 
 def test_from_the_old_way_to_the_new_one_no_client_sees_a_failure_or_another_byte(
