@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from orchestrator.adapters.sources.archive import STEP
 from orchestrator.adapters.sources.tar import stream_entries
 from orchestrator.domain.adoption.site import Held, Site
 from orchestrator.domain.errors import RefusedError
@@ -16,7 +17,15 @@ from orchestrator.domain.release import Manifest
 from tests.unit.releases.trees import gather
 from workers.frontend.adopting import checked
 
-FILES = {"index.html": b"hello", "sub/app.js": b"let it = 1", "sub/copy.js": b"let it = 1", "empty": b""}
+#: As much as is read at once: what follows comes in a piece of its own.
+LARGE = b"x" * STEP
+FILES = {
+    "large": LARGE,
+    "index.html": b"hello",
+    "sub/app.js": b"let it = 1",
+    "sub/copy.js": b"let it = 1",
+    "empty": b"",
+}
 LISTED = {path: Held(len(content), hashlib.sha256(content).hexdigest()) for path, content in FILES.items()}
 
 
@@ -67,9 +76,24 @@ def test_a_second_name_of_a_file_comes_as_a_link_and_is_taken() -> None:
         lambda: {"index.html": member("index.html", type=tarfile.SYMTYPE, linkname="/etc/passwd")},
         lambda: {"index.html": member("index.html", type=tarfile.LNKTYPE, linkname="./sub/app.js")},
         lambda: {"index.html": member("index.html", type=tarfile.LNKTYPE, linkname="/etc/passwd")},
+        lambda: {"sub/copy.js": member("sub/copy.js", type=tarfile.SYMTYPE, linkname="sub/app.js")},
+        lambda: {"large": member("large", LARGE + b"!")},
         lambda: {"empty": member("empty", type=tarfile.DIRTYPE)},
     ],
-    ids=["bytes", "shorter", "longer", "missing", "more", "twice", "link", "other content", "leads out", "directory"],
+    ids=[
+        "bytes",
+        "shorter",
+        "longer",
+        "missing",
+        "more",
+        "twice",
+        "link",
+        "other content",
+        "leads out",
+        "same content",
+        "one more",
+        "directory",
+    ],
 )
 def test_anything_else_is_refused(make: Callable[[], dict[str, tuple[tarfile.TarInfo, bytes] | None]]) -> None:
     with pytest.raises(RefusedError, match="changed while it was fetched"):
