@@ -96,15 +96,17 @@ def check_app(fleet: Fleet, app: str) -> None:
 
 def check_alike(survey: Survey) -> None:
     """`ConflictError` where clients would get other bytes from a frontend after the adoption than before it."""
-    comparison = survey.comparison
-    if not survey.unseen and comparison.equal:
+    if survey.equal:
         return
+    comparison = survey.comparison
     groups = "; ".join(", ".join(group.frontends) for group in comparison.groups)
-    unseen = f"; not seen: {', '.join(survey.unseen)}" if survey.unseen else ""
+    found = [] if comparison.equal else [f"{comparison.count} files differ between {groups}"]
+    found += [f"{name} could not be asked" for name in survey.unseen]
+    found += [f"{name} has what no release can hold" for name, site in survey.sites.items() if site.odd]
     raise ConflictError(
         "the frontends do not all hold the same",
-        expected="one digest everywhere",
-        found=f"{comparison.count} files differ between {groups}{unseen}",
+        expected="one digest everywhere, and nothing that is left to be seen",
+        found=", ".join(found),
         remedy="bring them to the same the old way, or take one all the same: --accept-different",
     )
 

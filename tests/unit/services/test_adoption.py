@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,9 @@ def test_sites_that_are_the_same_are_equal_and_may_be_taken(tmp_path: Path) -> N
     check_alike(survey)
 
 
-@pytest.mark.parametrize("two", [OTHER, Problem("no")], ids=["other", "unseen"])
+@pytest.mark.parametrize(
+    "two", [OTHER, Problem("no"), replace(ONE, odd={"pipe": "odd"})], ids=["other", "unseen", "odd"]
+)
 def test_sites_that_are_not_known_to_be_the_same_are_not_taken(tmp_path: Path, two: Site | Problem) -> None:
     survey = seen(tmp_path, ONE, two)
     assert not survey.equal
