@@ -27,6 +27,7 @@ from orchestrator.adapters.results import FolderResults
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Clock, Receiver
 from orchestrator.services.access import Access
+from orchestrator.services.adoption import Adopting
 from orchestrator.services.audits.auditing import Auditing
 from orchestrator.services.deployments import Deploying
 from orchestrator.services.outbox import Outbox
@@ -35,6 +36,7 @@ from orchestrator.services.updates import Updating
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
+    from orchestrator.adapters.adoptions import RedisAdoptions
     from orchestrator.adapters.dispatch import CeleryDispatch
     from orchestrator.adapters.lease import RedisLeases
     from orchestrator.adapters.looks import RedisLooks
@@ -204,6 +206,18 @@ class Lockstep:
         from orchestrator.adapters.looks import RedisLooks  # noqa: PLC0415
 
         return RedisLooks(self._broker_url, self.dispatch)
+
+    @cached_property
+    def adoptions(self) -> RedisAdoptions:
+        """Sites of other tools; `UsageError` where no broker is configured."""
+        from orchestrator.adapters.adoptions import RedisAdoptions  # noqa: PLC0415
+
+        return RedisAdoptions(self._broker_url, self.dispatch)
+
+    @property
+    def adopting(self) -> Adopting:
+        """The use cases of adoptions."""
+        return Adopting(self.releasing, lambda: self.adoptions)
 
     @cached_property
     def leases(self) -> RedisLeases:

@@ -14,6 +14,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown
 
 from orchestrator.adapters.dispatch import (
+    ADOPT,
     AUDIT,
     AUDITS_DUE,
     COORDINATE,
@@ -33,7 +34,7 @@ from orchestrator.settings import Settings
 from workers.bootstrap import Workshop
 from workers.lookout import Watchman
 from workers.postman import Postman
-from workers.tasks import auditing, deployment, frontend, looking
+from workers.tasks import adopting, auditing, deployment, frontend, looking
 from workers.tasks.auditing import DUE_EVERY
 from workers.tasks.deployment import WATCH_EVERY
 
@@ -84,6 +85,10 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
     @app.task(name=LOOK, acks_late=False)
     def look(*words: object) -> None:
         looking.look(workshop, words)
+
+    @app.task(name=ADOPT, acks_late=False)
+    def adopt(*words: object) -> None:
+        adopting.adopt(workshop, words)
 
     for each in (Watchman(workshop), Postman(lockstep)):
         worker_ready.connect(lambda *, each=each, **_: each.start(), weak=False)

@@ -22,6 +22,7 @@ DRAIN = "lockstep.frontend.drain"
 AUDIT = "lockstep.audit.run"
 AUDITS_DUE = "lockstep.audit.due"
 LOOK = "lockstep.frontend.look"
+ADOPT = "lockstep.frontend.adopt"
 STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.verify"}
 
 #: Coordinators, and audits that put things right, wait for steps, so they have a queue of their own: a crowd of them
@@ -88,6 +89,10 @@ class CeleryDispatch:
     def look(self, words: Sequence[Any], seconds: float) -> None:
         """Have some worker look at a frontend's disk, within so many seconds: later nobody waits for it."""
         self._send(LOOK, *words, expires=seconds)
+
+    def adopt(self, words: Sequence[Any], seconds: float) -> None:
+        """Have some worker look at the site of another tool, or make a release of it, within so many seconds."""
+        self._send(ADOPT, *words, expires=seconds)
 
     def memory(self) -> str:
         """A random mark, kept in the same server as the messages and never given a time to live."""

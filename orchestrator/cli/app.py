@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from orchestrator.cli import (
+    adopt,
     audit,
     builds,
     deployments,
@@ -37,6 +38,7 @@ app = typer.Typer(
     "Exit codes: 0 done; 1 aborted, nothing changed; 2 usage; 3 the outcome is still open.",
 )
 
+app.command("adopt")(adopt.adopt)
 app.command("deploy")(deployments.deploy)
 app.command("continue")(deployments.proceed)
 app.command("abort")(deployments.abort)

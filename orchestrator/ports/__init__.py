@@ -19,6 +19,7 @@ from orchestrator.ports.outside import (
     Triggers,
 )
 from orchestrator.ports.work import (
+    Adoptions,
     Artifacts,
     Dispatch,
     Fleet,
@@ -35,6 +36,7 @@ from orchestrator.ports.work import (
 
 __all__ = [
     "SEND_SECONDS",
+    "Adoptions",
     "Artifacts",
     "AuditDispatch",
     "Audits",
