@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deploy.nginx.recipe import render_again
 from orchestrator.domain.audit.observation import State
-from workers.frontend.commands import Survey
+from workers.frontend.survey import Survey
 from workers.frontend.transport import SHORT_SECONDS, Session
 
 

@@ -114,8 +114,7 @@ class Probed:
     ahead: frozenset[str] = field(default_factory=frozenset)
 
 
-#: What the lines of a state say, each once; and those that come as often as there is something.
-_SINGLE = {
+SINGLE: Mapping[str, re.Pattern[str]] = {
     "script": SHA256,
     "fence": EPOCH,
     "current": ACTIVATION,
@@ -124,27 +123,28 @@ _SINGLE = {
     "free": re.compile("[0-9]{1,20}"),
     "clock": CLOCK,
 }
-_SEVERAL = {"activation": ACTIVATION, "release": RELEASE, "ahead": ACTIVATION}
+SEVERAL: Mapping[str, re.Pattern[str]] = {"activation": ACTIVATION, "release": RELEASE, "ahead": ACTIVATION}
 
 
-def _read_state(
-    lines: Sequence[str], single: Mapping[str, re.Pattern[str]]
-) -> tuple[dict[str, str], dict[str, set[str]]]:
-    """The lines by their first word. `ValueError` where one has not its form, comes twice, or is missing."""
+def read_state(
+    command: Command, single: Mapping[str, re.Pattern[str]], stdout: bytes, status: int | None
+) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
+    """A state's lines: those of `single`, each there once, and those of `SEVERAL`. Every one must have its form."""
     once: dict[str, str] = {}
-    often: dict[str, set[str]] = {key: set() for key in _SEVERAL}
-    patterns = {**single, **_SEVERAL}
-    for line in lines:
+    often: dict[str, set[str]] = {key: set() for key in SEVERAL}
+    patterns = {**single, **SEVERAL}
+    for line in command.lines(stdout, status):
         key, _, value = line.partition(" ")
         if key not in patterns or not patterns[key].fullmatch(value) or key in once:
-            raise ValueError(line)
+            raise unintelligible(command.name, stdout, status)
         if key in often:
             often[key].add(value)
         else:
             once[key] = value
-    if once.keys() != single.keys() or (once["drained"] == "no" and once["drain"] != "0"):
-        raise ValueError("a state that is not whole")
-    return once, often
+    contradicts = once.get("drained") == "no" and once.get("drain") != "0"
+    if len(once) != len(single) or contradicts:
+        raise unintelligible(command.name, stdout, status)
+    return once, {key: frozenset(values) for key, values in often.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,92 +153,18 @@ class Probe(Command):
 
     def parse(self, stdout: bytes, status: int | None) -> Probed:
         """The state; every line must have its form, and none may be missing."""
-        try:
-            single, several = _read_state(self.lines(stdout, status), _SINGLE)
-        except ValueError as error:
-            raise unintelligible(self.name, stdout, status) from error
+        once, often = read_state(self, SINGLE, stdout, status)
         return Probed(
-            script=single["script"],
-            fence=int(single["fence"]),
-            current=ActivationName.parse(single["current"]),
-            drained=single["drained"] == "yes",
-            drain=int(single["drain"]),
-            free=int(single["free"]),
-            clock=float(single["clock"]),
-            activations=frozenset(several["activation"]),
-            releases=frozenset(several["release"]),
-            ahead=frozenset(several["ahead"]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Surveyed:
-    """What an audit hears: as `Probed`, but what is broken is told.
-
-    `fence` is None where it holds no epoch, `current` "" where it leads to no activation. `marked`: the mark lies below
-    the root. `recipe` is the SHA-256 of the web server's recipe, `options` what it says that it was made of; "" for
-    none.
-    """
-
-    script: str
-    fence: int | None
-    current: str
-    drained: bool
-    drain: int
-    free: int
-    clock: float
-    activations: frozenset[str]
-    releases: frozenset[str]
-    ahead: frozenset[str]
-    marked: bool
-    recipe: str
-    options: str
-
-
-#: Or ``-``: there is none.
-_SURVEY = {
-    **_SINGLE,
-    "fence": re.compile(rf"{EPOCH.pattern}|-"),
-    "current": re.compile(rf"{ACTIVATION.pattern}|-"),
-    "place": re.compile(r"[0-9a-f]{16}|-"),
-    "recipe": re.compile(rf"{SHA256.pattern}|-"),
-    "options": re.compile(r"[ -~]{1,2000}"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Survey(Command):
-    """Ask for the state where it may be broken, and leave `mark` (16 hex digits) for the web server to show."""
-
-    mark: str
-
-    def words(self) -> tuple[str, ...]:
-        """The mark."""
-        return (self.mark,)
-
-    def parse(self, stdout: bytes, status: int | None) -> Surveyed:
-        """Every line must have its form, and none may be missing."""
-        try:
-            single, several = _read_state(self.lines(stdout, status), _SURVEY)
-        except ValueError as error:
-            raise unintelligible(self.name, stdout, status) from error
-        if single["place"] not in ("-", self.mark):
-            raise unintelligible(self.name, stdout, status)
-        said = {key: "" if value == "-" else value for key, value in single.items()}
-        return Surveyed(
-            script=said["script"],
-            fence=int(said["fence"]) if said["fence"] else None,
-            current=said["current"],
-            drained=said["drained"] == "yes",
-            drain=int(said["drain"]),
-            free=int(said["free"]),
-            clock=float(said["clock"]),
-            activations=frozenset(several["activation"]),
-            releases=frozenset(several["release"]),
-            ahead=frozenset(several["ahead"]),
-            marked=bool(said["place"]),
-            recipe=said["recipe"],
-            options=said["options"],
+            script=once["script"],
+            fence=int(once["fence"]),
+            current=ActivationName.parse(once["current"]),
+            drained=once["drained"] == "yes",
+            drain=int(once["drain"]),
+            free=int(once["free"]),
+            clock=float(once["clock"]),
+            activations=often["activation"],
+            releases=often["release"],
+            ahead=often["ahead"],
         )
 
 
@@ -259,7 +185,7 @@ class Missing(Command):
 
 @dataclass(frozen=True, slots=True)
 class Spoiled(Missing):
-    """Which of the objects the frontend lacks, or holds otherwise than as it got them."""
+    """Which of them it lacks, or has with other bytes, another mode or another time than its name tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +274,7 @@ class Arm(OfActivation):
 
     def parse(self, stdout: bytes, status: int | None) -> float | None:
         """After the word: when it flipped."""
-        return _flipped(self, self.lines(stdout, status), stdout, status)
+        return flipped(self, self.lines(stdout, status), stdout, status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,10 +283,10 @@ class Activate(OfActivation):
 
     def parse(self, stdout: bytes, status: int | None) -> float | None:
         """When it flipped, None where it had flipped before."""
-        return _flipped(self, self.lines(stdout, status), stdout, status)
+        return flipped(self, self.lines(stdout, status), stdout, status)
 
 
-def _flipped(command: OfActivation, lines: list[str], stdout: bytes, status: int | None) -> float | None:
+def flipped(command: OfActivation, lines: list[str], stdout: bytes, status: int | None) -> float | None:
     """From ``ACTIVE <activation> <clock>``; the activation is this one or a later one. A clock of 0 is none."""
     if lines == ["STOODDOWN"]:
         raise RefusedError(f"{command.name}: stood down, because no word came in time or the channel broke")
@@ -391,50 +317,6 @@ class Discard(OfActivation):
         return (str(self.activation), *self.releases)
 
     parse = Command.parse_nothing
-
-
-@dataclass(frozen=True, slots=True)
-class OfHealing(OfActivation):
-    """A command that puts right what is served; `fence`, the highest epoch that the fleet ever had, is its token."""
-
-    fence: int
-
-    def words(self) -> tuple[str, ...]:
-        """The activation and the fence."""
-        return (str(self.activation), str(self.fence))
-
-
-@dataclass(frozen=True, slots=True)
-class Replace(OfHealing):
-    """Take objects in, as `Receive`, in the place of those that are there."""
-
-    parse = Command.parse_nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Mend(OfHealing):
-    """Put entries of trees and of by-hash in their places: a gzip tar of links on standard input."""
-
-    parse = Command.parse_nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Remove(OfHealing):
-    """Remove what should not be in a tree: paths, on lines of standard input."""
-
-    parse = Command.parse_nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Restore(OfHealing):
-    """Make the activation current, whatever is."""
-
-    def parse(self, stdout: bytes, status: int | None) -> float | None:
-        """When it flipped."""
-        lines = self.lines(stdout, status)
-        if len(lines) != 1 or not lines[0].startswith(f"ACTIVE {self.activation} "):
-            raise unintelligible(self.name, stdout, status)
-        return _flipped(self, lines, stdout, status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.layout import Layout, Tree
 from workers.distribution.packs import chunks, mending_pack
 from workers.frontend.answers import ScriptRefusedError, printable
-from workers.frontend.commands import Init, Install, Mend, Remove, Replace, Restore, Spoiled, Survey, Surveyed
+from workers.frontend.commands import Init, Install, Spoiled
+from workers.frontend.healing import Mend, Remove, Replace, Restore
 from workers.frontend.inspection import BY_HASH, Inspect, Inspected, InspectedFile, InspectedTree
 from workers.frontend.job import Job
 from workers.frontend.script import script, script_sha256
+from workers.frontend.survey import Survey, Surveyed
 from workers.frontend.transport import SHORT_SECONDS, Session
 
 log = structlog.get_logger()
