@@ -13,7 +13,10 @@ from datetime import UTC, datetime, timedelta
 from cronsim import CronSim, CronSimError
 
 _VALUE = r"(?:[0-9]{1,2}|[A-Za-z]{3})"
-_ITEM = rf"(?:\*|{_VALUE}-{_VALUE})(?:/[0-9]{{1,2}})?|{_VALUE}"
+#: A step goes with a star or a range of numbers.
+_ITEM = rf"(?:\*|[0-9]{{1,2}}-[0-9]{{1,2}})/[0-9]{{1,2}}|\*|{_VALUE}-{_VALUE}|{_VALUE}"
+#: `cronsim` takes 5-5/1 for "from 5 on".
+_NARROW = re.compile(r"(?<![0-9])0?([0-9]{1,2})-0?\1/")
 _FIELD = rf"(?:{_ITEM})(?:,(?:{_ITEM}))*"
 _EXPRESSION = re.compile(rf"{_FIELD}(?: +{_FIELD}){{4}}")
 #: As long as an expression may be.
@@ -24,7 +27,7 @@ _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 def usable(text: str) -> str:
     """The text, if it is an expression that names moments; else `ValueError`."""
-    if len(text) <= LONGEST and _EXPRESSION.fullmatch(text):
+    if len(text) <= LONGEST and _EXPRESSION.fullmatch(text) and not _NARROW.search(text):
         try:
             next(CronSim(text, _BEGINNING))
         except StopIteration:
