@@ -35,7 +35,8 @@ _SINGLE: Mapping[str, re.Pattern[str]] = {
 class Surveyed:
     """As `Probed`; and the recipe's SHA-256, with the first line that says what it was made of.
 
-    `marked`: the mark lies below the root. `fence` is None and the texts are "" where there is none, or none that can be told.
+    `marked`: the mark lies below the root. `fence` is None and the texts are "" where there is none, or none that can
+    be told.
     """
 
     script: str

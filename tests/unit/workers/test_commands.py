@@ -272,12 +272,17 @@ def test_what_is_restored_is_exactly_this_activation() -> None:
 
 def test_a_survey_is_a_state_in_which_something_may_be_gone() -> None:
     damaged = PROBE.replace("fence 6", "fence -").replace(f"current 6-{'0' * 16}", "current -")
-    good = damaged.replace("OK\n", "recipe -\noptions -\nOK\n")
-    seen = Survey(ROOT).parse(good.encode(), 0)
-    assert (seen.fence, seen.current, seen.recipe, seen.options) == (None, "", "", "")
-    for bad in (damaged, good.replace("recipe -", "recipe x"), good.replace("options -", "options \u00e9")):
+    good = damaged.replace("OK\n", "place -\nrecipe -\noptions -\nOK\n")
+    seen = Survey(ROOT, "0f" * 8).parse(good.encode(), 0)
+    assert (seen.fence, seen.current, seen.marked, seen.recipe, seen.options) == (None, "", False, "", "")
+    for bad in (
+        damaged,
+        good.replace("place -", f"place {'f0' * 8}"),
+        good.replace("recipe -", "recipe x"),
+        good.replace("options -", "options \u00e9"),
+    ):
         with pytest.raises(UnansweredError):
-            Survey(ROOT).parse(bad.encode(), 0)
+            Survey(ROOT, "0f" * 8).parse(bad.encode(), 0)
 
 
 def test_the_word_names_the_activation() -> None:
