@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
+from deploy.nginx.recipe import render
+from orchestrator.adapters.load_balancer import HaproxyLoadBalancer
+from orchestrator.cli.deployments import choose
 from orchestrator.domain.audit.audit import Outcome
 from orchestrator.domain.audit.finding import Kind
 from orchestrator.domain.audit.healing import Policy
@@ -168,6 +171,17 @@ def test_what_nobody_can_put_right_from_here_is_reported(fleet: Audited) -> None
             )),
         ],
     )  # fmt: skip
+    settings = choose(fleet.lockstep, "web").load_balancer
+    assert settings is not None
+    balancer = HaproxyLoadBalancer(settings)
+    balancer.drain("fe2")
+    told.add(Told("fe2", Kind.ROTATION_BALANCER, ""))
+    recipe = fleet.root("fe1") / "state/nginx.conf"
+    recipe.write_text(render(root=str(fleet.root("fe1")), listen=["8080"]))
+    assert fleet.audits().outcome is Outcome.INCONSISTENT
+    assert Told("fe1", Kind.RECIPE_OUTDATED, "") not in fleet.told()
+    adds(b"# edited\n")(recipe)
+    told.add(Told("fe1", Kind.RECIPE_OUTDATED, ""))
     fleet.lab.stop_sshd("fe4")
     told.add(Told("fe4", Kind.UNSEEN, "shell"))
     audit = fleet.audits(policy=Policy.HEAL)
@@ -177,6 +191,8 @@ def test_what_nobody_can_put_right_from_here_is_reported(fleet: Audited) -> None
     # Nothing of it was touched.
     assert "healing" not in audit.detail
     fleet.lab.start_sshd("fe4")
+    balancer.readmit("fe2")
+    recipe.unlink()
     (fleet.root("fe1") / "state/fence").write_text(f"{fleet.lockstep.audits.highest_epoch('Lab/web')}\n")
     (fleet.root("fe2") / "activations" / ("88-" + "8" * 16)).rmdir()
     (fleet.root("fe2") / "ahead" / ("89-" + "9" * 16)).unlink()

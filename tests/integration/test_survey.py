@@ -132,7 +132,7 @@ def test_a_web_server_that_serves_another_place_is_found(watched: Watched, tmp_p
     finally:
         watched.lab.serve_elsewhere("fe1", watched.root("fe1"))
     assert ("fe1", Kind.FILE_SERVED, "/ToDo/ (text/html)") in found
-    assert {kind for _, kind, _ in found} <= {Kind.FILE_SERVED, Kind.DOCUMENT_SERVED}
+    assert {kind for _, kind, _ in found} <= {Kind.FILE_SERVED, Kind.DOCUMENT_SERVED, Kind.SERVED_ELSEWHERE}
 
 
 def test_an_sshd_that_is_down_hides_nothing_of_what_is_served(watched: Watched) -> None:

@@ -126,10 +126,9 @@ def _recipe(place: Place, observed: Observation) -> Iterator[Finding]:
         if observed.state is not None:
             yield place.unseen(parts.RECIPE, observed.reasons.get(parts.RECIPE, ""))
         return
-    if not observed.recipe:
-        return  # It lies where the script does not look; that closes nothing.
     place.cover(parts.RECIPE)
-    if observed.recipe != observed.recipe_wanted:
+    # Where there is none, whoever looks after the web server has it elsewhere.
+    if observed.recipe and observed.recipe != observed.recipe_wanted:
         known = observed.recipe_wanted
         expected = f"SHA-256 {known}" if known else "a recipe of this Lockstep, with its options"
         yield place.finding(Kind.RECIPE_OUTDATED, "", expected, f"SHA-256 {observed.recipe}")

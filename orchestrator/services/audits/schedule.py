@@ -15,7 +15,7 @@ import structlog
 from inventory.model import Fleet, Inventory
 from orchestrator.domain.audit.audit import AuditPlan, Outcome
 from orchestrator.domain.audit.schedule import due
-from orchestrator.domain.errors import ConflictError, LockstepError, UnansweredError
+from orchestrator.domain.errors import ConflictError, HeldError, LockstepError, UnansweredError
 from orchestrator.domain.trail import ITSELF
 from orchestrator.ports import Audits, Clock, Leases, audit_of
 from orchestrator.services.audits.auditing import Auditing
@@ -24,6 +24,9 @@ from orchestrator.services.recovery import GRACE_SECONDS
 
 log = structlog.get_logger()
 
+#: So many audits at once, of all fleets: what is due beyond that waits, so that a crowd of them keeps no worker from
+#: deployments.
+MOST_OPEN = 8
 #: How long an audit has to find its worker.
 START = timedelta(seconds=60)
 
@@ -67,11 +70,14 @@ class Scheduling:
 
     def _begin(self, plan: AuditPlan) -> None:
         audits = self.auditing.audits
+        if len(audits.open_audits()) >= MOST_OPEN:
+            return
         try:
             audit = audits.begin_audit(plan)
         except ConflictError as error:
-            # Where the moment has its row already, another worker was first, and this one is not written.
-            audits.note_audit(plan, Outcome.SKIPPED, error.problem.what)
+            # Else another audit holds the fleet, and this one waits; or another worker was first with this moment.
+            if isinstance(error, HeldError) and "deployment" in error.holder:
+                audits.note_audit(plan, Outcome.SKIPPED, error.problem.what)
         else:
             self.auditing.hand_over(audit)
 

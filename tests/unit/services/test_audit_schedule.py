@@ -24,7 +24,7 @@ from orchestrator.domain.errors import UnansweredError
 from orchestrator.domain.trail import ITSELF
 from orchestrator.ports import Lease, audit_of
 from orchestrator.services.audits.auditing import Auditing
-from orchestrator.services.audits.schedule import Scheduling, lost
+from orchestrator.services.audits.schedule import MOST_OPEN, Scheduling, lost
 from tests.integration.ledgers import advance, plan
 from tests.unit.services.fleets import Clock, fleet
 
@@ -230,6 +230,30 @@ def test_a_moment_at_which_a_deployment_holds_the_fleet_is_skipped_for_good(hour
     (row,) = hourly.rows()
     assert (row.outcome, hourly.workers.handed) == (Outcome.SKIPPED, [])
     assert row.detail["reason"] == f"deployment {holder.id} of Production/web is open"
+
+
+def test_a_moment_that_comes_while_an_audit_runs_waits_for_its_end(hourly: Site) -> None:
+    asked = hourly.scheduling.auditing.begin(hourly.fleets[0], "ann")
+    hourly.redis.names.add(audit_of(asked.id))
+    hourly.clock.pass_hours(1)
+    hourly.tick()
+    assert [row.id for row in hourly.rows()] == [asked.id]
+    hourly.audits.end_audit(asked.id, Outcome.CONSISTENT, {})
+    hourly.tick()
+    assert (hourly.rows()[0].plan.scheduled_at, hourly.rows()[0].outcome) == (hourly.clock.now, None)
+
+
+def test_many_fleets_at_one_moment_take_turns(tmp_path: Path) -> None:
+    schedule = Schedule(quick="0 * * * *", jitter_seconds=0)
+    site = Site(tmp_path, {f"web{number}": schedule for number in range(MOST_OPEN + 2)})
+    site.serve()
+    site.tick()
+    site.clock.pass_hours(1)
+    site.tick()
+    assert len(site.audits.open_audits()) == MOST_OPEN
+    site.audits.end_audit(site.workers.handed[0], Outcome.CONSISTENT, {})
+    site.tick()
+    assert len(site.workers.handed) == MOST_OPEN + 1
 
 
 def test_where_nobody_can_be_asked_the_audit_has_failed_and_other_fleets_have_theirs(tmp_path: Path) -> None:
