@@ -10,6 +10,7 @@ from orchestrator.ota.fetcher import Limits
 from orchestrator.ota.observer import observe
 from orchestrator.ota.tally import Kind, Tally
 from orchestrator.ota.target import Target
+from tests.integration.cut_off import run_and_cut_off
 
 #: A bound, in seconds, that a run meets only where its condition never comes about.
 BOUND = 20.0
@@ -27,7 +28,7 @@ def run(
     behaviours: Sequence[Behaviour] = (Behaviour.LOCKSTEP,),
 ) -> Tally:
     """Observe with two clients until the tally, looked at every few milliseconds, is as it must become."""
-    tally = asyncio.run(_observed(url, until, limits, app, behaviours))
+    tally = run_and_cut_off(_observed(url, until, limits, app, behaviours))
     assert until(tally), f"not within {BOUND} s: {tally.document()}"
     return tally
 
@@ -48,7 +49,7 @@ def run_against(serve: Serving, until: Until, *, limits: Limits | None = None) -
             port = server.sockets[0].getsockname()[1]
             return await _observed(f"http://127.0.0.1:{port}", until, limits, "App")
 
-    tally = asyncio.run(observed())
+    tally = run_and_cut_off(observed())
     assert until(tally), f"not within {BOUND} s: {tally.document()}"
     return tally
 

@@ -19,6 +19,7 @@ from orchestrator.ota.tally import Count, Tally
 from orchestrator.ota.target import Target
 from tests.integration.caching_proxy import Behind, behind_a_cache
 from tests.integration.crowd import Crowd
+from tests.integration.cut_off import run_and_cut_off
 from tests.integration.frontend_tree import FrontendTree, activation_of, hash_of, token_of
 from tests.integration.http_client import Answer, Client
 from tests.integration.test_flips import Browser, Device, files_of
@@ -258,7 +259,7 @@ def test_observers_behind_a_cache_see_nothing_torn_and_nothing_backward(tmp_path
             hold(tree, activation_of(1))
             tree.flip(activation_of(1))
 
-        tally = asyncio.run(observed(behind))
+        tally = run_and_cut_off(observed(behind))
 
         assert [tally.of(count) for count in Count] == [0, 0, 0], tally.document()
         assert tally.checks > 1_000

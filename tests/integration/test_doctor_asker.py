@@ -14,6 +14,7 @@ from orchestrator.ota.doctor.asker import PATIENCE, Address, Subject, ask_all, a
 from orchestrator.ota.doctor.observations import Reply, Silence, Visit
 from orchestrator.ota.doctor.questions import Kind, Question, Wanted
 from orchestrator.ota.target import Target
+from tests.integration.cut_off import run_and_cut_off
 from tests.integration.nginx import free_ports
 
 Serving = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -53,7 +54,7 @@ def against(serve: Serving, questions: Sequence[Question], *, seconds: float = L
             (visit,) = await ask_all([Address("fe1", url, host)], questions, Subject("/App/"), seconds)
             return visit
 
-    return asyncio.run(asked())
+    return run_and_cut_off(asked())
 
 
 def saying(answer: bytes) -> Serving:
@@ -179,7 +180,7 @@ def test_a_kept_connection_that_closes_under_a_request_is_asked_again() -> None:
 def test_nobody_listening_is_silence_and_says_so() -> None:
     (port,) = free_ports(1)
     addresses = [Address(name, f"http://127.0.0.1:{port}") for name in ("fe1", "fe2")]
-    visits = asyncio.run(ask_all(addresses, [VERSION], Subject("/App/")))
+    visits = run_and_cut_off(ask_all(addresses, [VERSION], Subject("/App/")))
     assert [visit.name for visit in visits] == ["fe1", "fe2"]
     for visit in visits:
         (silence,) = (silence for _, silence in visit.silent)
@@ -206,7 +207,7 @@ def alone(answers: Mapping[str, bytes]) -> tuple[Visit, list[str]]:
             assert not moved
             return visit
 
-    return asyncio.run(run()), asked
+    return run_and_cut_off(run()), asked
 
 
 def test_without_a_fleet_the_address_own_manifest_says_what_must_come() -> None:
@@ -242,4 +243,4 @@ def test_an_address_that_changes_its_version_meanwhile_says_nothing_at_one_momen
             target = Target.of(url, "App")
             return (await ask_alone(Address("", url), target, 1, lambda _: []))[2]
 
-    assert asyncio.run(run())
+    assert run_and_cut_off(run())

@@ -10,6 +10,7 @@ from orchestrator.ota.fetcher import Limits
 from orchestrator.ota.observer import observe
 from orchestrator.ota.tally import Count, Kind, Tally
 from orchestrator.ota.target import Target
+from tests.integration.cut_off import run_and_cut_off
 from tests.integration.nginx import free_ports
 from tests.integration.observing import BOUND, only, run, run_against
 
@@ -125,4 +126,4 @@ def test_an_error_of_the_observers_own_is_raised() -> None:
 
     target = Target.of(f"http://127.0.0.1:{port}", "App")
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(observe(target, clients=1, duration=BOUND, on_progress=fail, progress_seconds=0.01))
+        run_and_cut_off(observe(target, clients=1, duration=BOUND, on_progress=fail, progress_seconds=0.01))

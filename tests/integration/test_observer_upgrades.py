@@ -17,6 +17,7 @@ from orchestrator.ota.observer import observe
 from orchestrator.ota.tally import Kind, Tally
 from orchestrator.ota.target import Target
 from orchestrator.ota.upgrades import Ending
+from tests.integration.cut_off import run_and_cut_off
 from tests.integration.observed_site import Site, activation, observed_site
 from tests.integration.observing import BOUND, only, run
 
@@ -78,7 +79,7 @@ def test_every_device_upgrades_at_a_flip_and_again_at_a_rollback(site: Site) -> 
 def test_a_large_app_is_not_fetched_to_begin_with(site: Site, tmp_path: Path) -> None:
     site.stage(2, {**FILES, **{f"img/{n}.png": f"{n}".encode() for n in range(400)}})
     site.activate(activation(2))
-    asyncio.run(observe(Target.of(site.url, "App"), clients=1, duration=0.5))
+    run_and_cut_off(observe(Target.of(site.url, "App"), clients=1, duration=0.5))
     rounds = requested(tmp_path, "moduleversioninfo")
     assert rounds > 0
     assert requested(tmp_path, r"GET /App/\S+\?[\w+]{22} ") <= 64 + MORE * (rounds + 1)
@@ -191,7 +192,7 @@ def test_files_are_fetched_five_at_once_and_then_one_connection_is_left(site: Si
             target = Target.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "App")
             return await observe(target, clients=1, duration=BOUND, stop=stop, on_progress=look, progress_seconds=0.01)
 
-    tally = asyncio.run(observed())
+    tally = run_and_cut_off(observed())
     assert tally.good, tally.document()
     assert (ended(tally, LOCKSTEP), between.most) == ({"completed": 1}, PARALLEL)
     assert tally.seconds < BOUND, "more than one connection was left"
