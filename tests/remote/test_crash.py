@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.layout import Tree
 from tests.remote.frontend import Frontend, check_tree
 from tests.remote.packs import FILES, Stage, activation_name, objects_pack, sha256
 from tests.remote.shells import PATIENCE, Shell
@@ -20,6 +21,10 @@ from workers.distribution.packs import mending_pack
 OLD, NEW = Stage(3, {**FILES, "old": b"old"}), Stage(5)
 NEXT = Stage(6, {**FILES, "next": b"next"})
 WHOLE_OLD = mending_pack(OLD.trees, OLD.by_hash)
+#: One entry in each tree.
+PART_OF_OLD = mending_pack(
+    [Tree(OLD.trees[0].path, {}, OLD.trees[0].links), Tree(OLD.trees[1].path, {"old": sha256(b"old")}, {})], {}
+)
 RECIPE = ["recipe", "true", "--", "true"]
 
 
@@ -196,6 +201,7 @@ CRASHES: Mapping[str, Crash] = {
     "repair: receive": Crash(["receive", OLD.activation], damaged_old, repair_again, OLD.objects_pack()),
     "repair: assemble": Crash(["assemble", OLD.activation], damaged_old_with_objects, repair_again, OLD.links_pack()),
     "replace": Crash(["replace", OLD.activation, "3"], damaged_old, heal_again, objects_pack(b"old")),
+    "mend": Crash(["mend", OLD.activation, "3"], damaged_old_with_objects, heal_again, PART_OF_OLD),
     "restore": Crash(["restore", OLD.activation, "5"], serving_new, restore_again),
     "activate": Crash(["activate", NEW.activation], staged_new, activate_again),
     "arm": Crash(["arm", NEW.activation], staged_new, activate_again, f"GO {NEW.activation}\n".encode()),
