@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -15,14 +14,12 @@ import pytest
 
 from deploy.lab import Lab
 from inventory.model import Fleet
-from orchestrator.adapters.load_balancer import HaproxyLoadBalancer
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import choose
 from orchestrator.domain.audit.audit import Audit, AuditPlan
 from orchestrator.domain.audit.drift import drift
 from orchestrator.domain.audit.expectation import Expectation
 from orchestrator.domain.audit.finding import Finding, Kind
-from orchestrator.domain.release import Hasher
 from orchestrator.services.audits.expecting import Expecting
 from orchestrator.settings import Settings
 from tests.integration.operator import Operator, tree
@@ -105,36 +102,6 @@ def changed(path: Path, content: bytes | None) -> Iterator[None]:
         path.parent.chmod(mode)
 
 
-def test_a_changed_file_is_found_on_the_disk_and_as_it_is_served(watched: Watched) -> None:
-    name = f"{watched.release}/index.html"
-    with changed(watched.root("fe1") / name, b"other"):
-        found = watched.kinds()
-    assert ("fe1", Kind.FILE_CHANGED, name) in found
-    assert ("fe1", Kind.FILE_SERVED, "/ToDo/ (text/html)") in found
-    assert {frontend for frontend, _, _ in found} == {"fe1"}
-
-
-def test_a_file_that_is_gone_is_found(watched: Watched) -> None:
-    name = f"{watched.release}/index.html"
-    with changed(watched.root("fe2") / name, None):
-        assert ("fe2", Kind.FILE_MISSING, name) in watched.kinds()
-
-
-def test_a_web_server_that_serves_another_place_is_found(watched: Watched, tmp_path: Path) -> None:
-    copy = watched.root("fe1").with_name("copy")
-    shutil.copytree(watched.root("fe1"), copy, symlinks=True)
-    page = copy / watched.release / "index.html"
-    page.parent.chmod(0o755)
-    page.unlink()
-    watched.lab.serve_elsewhere("fe1", copy)
-    try:
-        found = watched.kinds()
-    finally:
-        watched.lab.serve_elsewhere("fe1", watched.root("fe1"))
-    assert ("fe1", Kind.FILE_SERVED, "/ToDo/ (text/html)") in found
-    assert {kind for _, kind, _ in found} <= {Kind.FILE_SERVED, Kind.DOCUMENT_SERVED, Kind.SERVED_ELSEWHERE}
-
-
 def test_an_sshd_that_is_down_hides_nothing_of_what_is_served(watched: Watched) -> None:
     watched.lab.stop_sshd("fe1")
     try:
@@ -155,31 +122,6 @@ def test_a_web_server_that_is_down_hides_nothing_of_what_lies_on_the_disk(watche
     (unseen,) = [each for each in found if each.frontend == "fe2"]
     assert (unseen.kind, unseen.path) == (Kind.UNSEEN, "http")
     assert "refused" in unseen.found
-
-
-def test_a_drained_mark_that_the_ledger_does_not_know_is_found(watched: Watched) -> None:
-    mark = watched.root("fe2") / "state/drained"
-    mark.touch()
-    try:
-        found = watched.kinds()
-    finally:
-        mark.unlink()
-    assert found >= {
-        ("fe2", Kind.ROTATION_HEALTH, "/-/lockstep/health"),
-        ("fe2", Kind.ROTATION_HEALTH, "state/drained"),
-    }
-
-
-def test_a_load_balancer_that_sends_nobody_to_a_frontend_is_found(watched: Watched) -> None:
-    assert watched.fleet.load_balancer is not None
-    balancer = HaproxyLoadBalancer(watched.fleet.load_balancer)
-    balancer.drain("fe2")
-    try:
-        found = watched.kinds()
-    finally:
-        balancer.readmit("fe2")
-        balancer.await_up("fe2", 30)
-    assert found == {("fe2", Kind.ROTATION_BALANCER, "")}
 
 
 def test_a_load_balancer_that_does_not_answer_hides_nothing_else(watched: Watched, tmp_path: Path) -> None:
@@ -211,11 +153,3 @@ def test_a_frontend_that_left_the_inventory_is_unseen(watched: Watched) -> None:
         ("fe9", Kind.UNSEEN, ""),
         ("", Kind.UNSEEN, "load balancer"),
     }
-
-
-def test_the_address_answers_what_another_activation_had(watched: Watched) -> None:
-    expectation = watched.expectation()
-    assert expectation.address
-    turned = tuple(replace(ask, sha256=Hasher.of([b"x"]).sha256) for ask in expectation.address)
-    found = watched.told(replace(expectation, address=turned))
-    assert {each.kind for each in found} == {Kind.ADDRESS_CHANGED}

@@ -200,7 +200,6 @@ CRASHES: Mapping[str, Crash] = {
     "assemble": Crash(["assemble", NEW.activation], objects_of_new, assemble_again, NEW.links_pack()),
     "repair: receive": Crash(["receive", OLD.activation], damaged_old, repair_again, OLD.objects_pack()),
     "repair: assemble": Crash(["assemble", OLD.activation], damaged_old_with_objects, repair_again, OLD.links_pack()),
-    "replace": Crash(["replace", OLD.activation, "3"], damaged_old, heal_again, objects_pack(b"old")),
     "mend": Crash(["mend", OLD.activation, "3"], damaged_old_with_objects, heal_again, PART_OF_OLD),
     "restore": Crash(["restore", OLD.activation, "5"], serving_new, restore_again),
     "activate": Crash(["activate", NEW.activation], staged_new, activate_again),

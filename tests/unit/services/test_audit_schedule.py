@@ -158,11 +158,10 @@ def check(site: Site, each: Fleet, expression: str, *, deep: bool) -> None:
     assert not rows
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_week_in_which_everything_dies_leaves_one_row_for_every_moment(tmp_path: Path, seed: int) -> None:
+def test_a_week_in_which_everything_dies_leaves_one_row_for_every_moment(tmp_path: Path) -> None:
     site = Site(tmp_path, SCHEDULES)
     site.serve()
-    world, chance = Disturbance(site, seed), random.Random(seed)
+    world, chance = Disturbance(site, 0), random.Random(0)
     silent = site.began
     site.tick()
     while site.clock.now < site.began + WEEK:
@@ -187,7 +186,7 @@ def test_where_beat_is_always_there_no_moment_is_missed(tmp_path: Path) -> None:
     site = Site(tmp_path, SCHEDULES)
     site.serve()
     site.tick()
-    while site.clock.now < site.began + timedelta(days=2):
+    while site.clock.now < site.began + timedelta(days=1):
         site.clock.now += TICK
         for number in site.workers.handed:
             site.audits.end_audit(number, Outcome.CONSISTENT, {})
