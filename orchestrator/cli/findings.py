@@ -114,6 +114,12 @@ def _done(audit: Audit) -> Iterator[Text]:
         yield Text(f"  healed: {detail['healed']} findings{by}", "green")
     if detail.get("escalated"):
         yield Text(f"  given up: {detail['escalated']} findings were healed and came back: somebody has to look", "red")
+    if troubles := detail.get("troubles"):
+        yield Text("  not everything could be put right:", "red")
+        for trouble in troubles:
+            yield from problem_lines(trouble["problem"], f"{trouble['step']}: ")
+    if left := detail.get("not_drained"):
+        yield from problem_lines(left)
     if drained := detail.get("drained"):
         yield Text(f"  drained: {', '.join(drained)}; later: lockstep readmit {fleet} {' '.join(drained)}", "yellow")
     if detail.get("closed"):

@@ -26,7 +26,7 @@ STEPS = (Step.STAGE, Step.VERIFY, Step.ARM, Step.ACTIVATE, Step.CONFIRM)
 #: What is asked in what moves no fleet.
 STEPS_OF = {
     Kind.READMIT: (Step.STAGE, Step.VERIFY, Step.READMIT, Step.CONFIRM),
-    Kind.HEAL: (Step.STAGE, Step.VERIFY, Step.CONFIRM),
+    Kind.HEAL: (Step.STAGE, Step.VERIFY),
 }
 
 

@@ -62,11 +62,10 @@ _READMITS = {
     State.FINISHING: Step.CONFIRM,
 }
 
-#: Healing puts right what is served: there is nothing to switch, and what is right already stays.
+#: Healing puts right what is served: there is nothing to switch, and nobody is asked again once it is proven.
 _HEALS = {
     State.STAGING: Step.STAGE,
     State.VERIFYING: Step.VERIFY,
-    State.FINISHING: Step.CONFIRM,
 }
 _STEPS = {Kind.DEPLOY: _DEPLOYS, Kind.ROLLBACK: _DEPLOYS, Kind.READMIT: _READMITS, Kind.HEAL: _HEALS}
 

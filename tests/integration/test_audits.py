@@ -31,7 +31,7 @@ from tests.integration.audited import (
     says,
 )
 from tests.integration.nginx import free_ports, nginx
-from tests.integration.operator import tree
+from tests.integration.operator import tree, wait_until
 
 OLD = tree("audits", files=10, size=3_000, changed={"old.txt": b"only before"})
 NEW = tree("audits", files=10, size=3_000, changed={"new.txt": b"only now", "index.html": b"<!doctype html>now"})
@@ -154,9 +154,32 @@ def test_nothing_that_is_served_is_still_put_right(fleet: Audited) -> None:
         ],
     )
     fleet.audits()
-    assert {each for each in fleet.told() if each.kind not in SERVED | ADDRESS | {Kind.ROTATION_HEALTH}} == told
+    # A web server that has nothing to serve answers 503, and so may the load balancer.
+    silent = SERVED | ADDRESS | {Kind.ROTATION_HEALTH, Kind.ADDRESS_UNSEEN}
+    assert {each for each in fleet.told() if each.kind not in silent and each.path != "http"} == told
+    removes(fleet.root("fe3") / "by-hash")
+    removes(fleet.root("fe3") / "incoming")
     assert fleet.audits(policy=Policy.HEAL).outcome is Outcome.CONSISTENT, fleet.known()
     assert len(set(fleet.operator.served().values())) == 1
+
+
+def test_who_shows_clients_something_wrong_is_drained_but_not_all_at_once(fleet: Audited) -> None:
+    pages = [fleet.root(name) / names(fleet).release / "index.html" for name in ("fe1", "fe2", "fe3", "fe4")]
+    for page in pages:
+        replaces(b"edited")(page)
+    detail = fleet.audits(policy=Policy.DRAIN).detail
+    # It is not the frontends, where all of them are wrong.
+    assert ("drained" in detail, detail["not_drained"]["what"].startswith("every frontend")) == (False, True)
+    fleet.audits(policy=Policy.HEAL)
+    for page in pages[:2]:
+        replaces(b"edited")(page)
+    detail = fleet.audits(policy=Policy.DRAIN).detail
+    assert (detail["drained"], "fe2" in detail["not_drained"]["what"]) == (["fe1"], True)
+    wait_until(lambda: all(drain.confirmed for drain in fleet.lockstep.ledger.drains("Lab/web")))
+    # One that is drained is left alone; its readmission puts it right.
+    assert fleet.audits(policy=Policy.HEAL).outcome is Outcome.INCONSISTENT
+    assert pages[0].read_bytes() == b"edited"
+    assert fleet.operator.types("readmit", "web", "fe1").code == 0
 
 
 def test_what_nobody_can_put_right_from_here_is_reported(fleet: Audited) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from deploy.nginx.recipe import render_again
 from orchestrator.domain.audit.observation import State
-from workers.frontend.survey import Survey
+from workers.frontend.answers import ScriptRefusedError
+from workers.frontend.commands import Probe
+from workers.frontend.survey import Survey, Surveyed
 from workers.frontend.transport import SHORT_SECONDS, Session
 
 
@@ -29,7 +31,7 @@ def told(session: Session, mark: str, seconds: float) -> Told:
     """Ask, and leave the mark. Raises `LockstepError` where the script does not answer, or can't be understood."""
     began = time.time()
     root = session.frontend.root
-    said = session.ask(Survey(root, mark), limit=min(seconds, SHORT_SECONDS))
+    said = _surveyed(session, root, mark, min(seconds, SHORT_SECONDS))
     ended = time.time()
     state = State(
         script=said.script,
@@ -44,6 +46,31 @@ def told(session: Session, mark: str, seconds: float) -> Told:
         ahead=said.ahead,
     )
     return Told(state, said.recipe, recipe_of(said.options, root), said.marked)
+
+
+def _surveyed(session: Session, root: str, mark: str, limit: float) -> Surveyed:
+    """From a script that is older than surveys, what it tells whoever probes."""
+    try:
+        return session.ask(Survey(root, mark), limit=limit)
+    except ScriptRefusedError as error:
+        if error.code != "words":
+            raise
+    said = session.ask(Probe(root), limit=limit)
+    return Surveyed(
+        script=said.script,
+        fence=said.fence,
+        current=str(said.current),
+        drained=said.drained,
+        drain=said.drain,
+        free=said.free,
+        clock=said.clock,
+        marked=False,
+        recipe="",
+        options="",
+        activations=said.activations,
+        releases=said.releases,
+        ahead=said.ahead,
+    )
 
 
 def recipe_of(options: str, root: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache, partial
 
 from inventory.model import Fleet, Frontend
@@ -13,7 +13,7 @@ from orchestrator.domain.deployment import Deployment, Kind
 from orchestrator.domain.described import Described
 from orchestrator.domain.layout import Layout
 from orchestrator.domain.release import Manifest
-from orchestrator.domain.retention import retained
+from orchestrator.domain.retention import Keeping, retained
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Deployments
 from orchestrator.services.coordinator import found
@@ -55,8 +55,7 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
     deployment = found(ledger, number)
     fleet = Fleet.model_validate(deployment.plan.snapshot)
     before = ledger.committed(fleet.key, before=deployment.epoch)
-    age = timedelta(hours=fleet.policy.keep_hours)
-    kept = retained([deployment, *before], fleet.policy.keep, age, now)[1:]
+    kept = retained([deployment, *before], Keeping.of(deployment.plan.snapshot), now)[1:]
     read = lru_cache(maxsize=None)(partial(described, artifacts))
 
     def held(row: Deployment) -> Held:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -46,6 +46,10 @@ class Wrong:
     def entries(self) -> int:
         """How many are to be put right."""
         return sum(len(tree.files) + len(tree.links) for tree in self.trees) + len(self.by_hash)
+
+    def spares(self, trees: Collection[str]) -> bool:
+        """Whether nothing is wrong in these trees."""
+        return all(tree.path not in trees for tree in self.trees)
 
     def objects(self) -> list[str]:
         """The SHA-256 of what they are made of, each once."""
@@ -95,29 +99,28 @@ def _extra(tree: Tree, found: InspectedTree) -> Iterator[str]:
 class Mending:
     """One frontend that is put right, at the name of what is committed and under the fencing token of `healing`."""
 
-    def __init__(self, session: Session, job: Job, healing: Healing) -> None:
+    def __init__(self, session: Session, job: Job, healing: Healing, limit: float) -> None:
         self._session = session
         self._root = job.frontend.root
         self._name = job.deployment.name
         self._healing = healing
-        self._limit = job.fleet.policy.stage_seconds
+        self._limit = limit
         layouts = [held.layout for held in job.held]
         self._trees = {tree.path: tree for layout in layouts for tree in (layout.activation, *layout.releases)}
+        self._own = {tree.path for tree in (layouts[0].activation, *layouts[0].releases)}
         self._by_hash = {name: sha for layout in reversed(layouts) for name, sha in layout.by_hash.items()}
         self.generated = generated(layouts)
 
     def make_ready(self) -> None:
-        """The script that this Lockstep installs, a fence, and something that is current where there is nothing."""
+        """The script that this Lockstep installs, its directories, a fence, and something that is current."""
         found = self._survey()
         if found is None or found.script != script_sha256():
             self._session.ask(Install(self._root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
-            found = self._survey()
-        if found is not None and (found.fence is None or not found.current):
-            try:
-                self._session.ask(Init(self._root), limit=SHORT_SECONDS)
-            except ScriptRefusedError as error:
-                # It says so where `current` leads nowhere, after it has made all else. That is put right in the end.
-                log.info("init", **error.problem.as_dict())
+        try:
+            self._session.ask(Init(self._root), limit=SHORT_SECONDS)
+        except ScriptRefusedError as error:
+            # It says so where `current` leads nowhere, after it has made all else. That is put right in the end.
+            log.info("init", **error.problem.as_dict())
 
     def _survey(self) -> Surveyed | None:
         """What the script says, None where there is none that answers as this one does."""
@@ -134,20 +137,28 @@ class Mending:
         return find_wrong(self._trees.values(), self._by_hash, self._session.ask(asked, limit=self._limit))
 
     def mend(self, wrong: Wrong, pack: Pack) -> Mended:
-        """Put it right: objects, then entries, then what should not be there, then `current` and the fence."""
+        """Put it right: objects, then entries, then what should not be there; and `current`, as soon as it may be."""
+        restored = wrong.spares(self._own) and self._restore()
         sent, size = self._replace(wrong.objects(), pack)
+        # An object that was replaced is another file: its names are to lead to it, right or not.
+        by_hash = {**wrong.by_hash, **{name: sha for name, sha in self._by_hash.items() if sha in sent}}
         words = (self._root, self._name, self._healing.fence)
-        if wrong.entries:
-            self._session.ask(Mend(*words), stdin=[mending_pack(wrong.trees, wrong.by_hash)], limit=self._limit)
+        if wrong.trees or by_hash:
+            self._session.ask(Mend(*words), stdin=[mending_pack(wrong.trees, by_hash)], limit=self._limit)
         extra = wrong.extra if self._healing.remove_extra else ()
         if extra:
             lines = "".join(f"{path}\n" for path in extra).encode("utf-8", "surrogateescape")
             self._session.ask(Remove(*words), stdin=[lines], limit=self._limit)
+        restored = restored or self._restore()
+        return Mended(wrong.entries, len(extra), len(sent), size, restored)
+
+    def _restore(self) -> bool:
+        """Lead `current` to what was committed, and raise the fence, where either is not so. Returns whether it was."""
         now = self._survey()
-        wanders = now is None or now.current != str(self._name) or (now.fence or 0) < self._name.epoch
-        if wanders:
-            self._session.ask(Restore(*words), limit=SHORT_SECONDS)
-        return Mended(wrong.entries, len(extra), sent, size, wanders)
+        if now is not None and now.current == str(self._name) and (now.fence or 0) >= self._healing.fence:
+            return False
+        self._session.ask(Restore(self._root, self._name, self._healing.fence), limit=SHORT_SECONDS)
+        return now is None or now.current != str(self._name)
 
     def prove(self) -> None:
         """`RefusedError` where anything is still wrong."""
@@ -162,18 +173,18 @@ class Mending:
                 remedy="find out what writes below the root: only Lockstep may",
             )
 
-    def _replace(self, objects: Sequence[str], pack: Pack) -> tuple[int, int]:
-        """Send those that the frontend lacks, or holds with other bytes. Returns how many, and bytes."""
+    def _replace(self, objects: Sequence[str], pack: Pack) -> tuple[frozenset[str], int]:
+        """Send those that the frontend lacks, or holds with other bytes. Returns which, and bytes."""
         wanted = "".join(f"{sha}\n" for sha in objects).encode()
         missing = self._session.ask(Spoiled(self._root), stdin=[wanted], limit=self._limit) if objects else []
         if not missing:
-            return 0, 0
+            return frozenset(), 0
         with pack(missing) as opened:
             size = opened.seek(0, io.SEEK_END)
             opened.seek(0)
             command = Replace(self._root, self._name, self._healing.fence)
             self._session.ask(command, stdin=chunks(opened), limit=self._limit)
-        return len(missing), size
+        return frozenset(missing), size
 
 
 def generated(layouts: Iterable[Layout]) -> dict[str, bytes]:

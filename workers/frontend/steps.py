@@ -99,7 +99,7 @@ class Steps:
         name, fleet = job.deployment.name, job.fleet
         session = self.session(job, fleet.policy.verify_seconds)
         if (healing := job.deployment.plan.healing) is not None:
-            Mending(session, job, healing).prove()
+            Mending(session, job, healing, fleet.policy.verify_seconds).prove()
         else:
             _check_disk(session, job)
         sample = None if fleet.policy.verify == "all" else fleet.policy.verify
@@ -114,6 +114,9 @@ class Steps:
                 for _, expected in expectations(activation, prepared.releases, prepared.previous, sample, seed):
                     served.check(expected, name)
                     files += 1
+            if healing is not None:
+                # Nobody flips it, and nobody confirms it later.
+                served.check_activation(activation, None)
             requests = served.requests
         return {
             "served": digests,
@@ -151,7 +154,7 @@ class Steps:
 
     def _heal(self, job: Job, session: Session, healing: Healing) -> Detail:
         """Put right what is wrong, in the place in which it is served."""
-        mending = Mending(session, job, healing)
+        mending = Mending(session, job, healing, job.fleet.policy.stage_seconds)
         mending.make_ready()
         wrong = mending.look()
         done = mending.mend(wrong, lambda objects: self._shelf.pack(objects, self._opener(mending.generated)))

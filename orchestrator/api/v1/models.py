@@ -280,12 +280,14 @@ class Audit(BaseModel):
     seconds: float | None
     hashed: Hashed | None
     opened: int | None
-    persisting: int | None
+    open: int | None
     closed: int | None
     healed: int | None
     healing: int | None = Field(description="The deployment that healed.")
     escalated: int | None
+    troubles: list[Trouble] | None
     drained: list[str] | None
+    not_drained: dict[str, str] | None
     problem: dict[str, str] | None
     reason: str | None = Field(description="Why it was never begun.")
 

@@ -51,13 +51,15 @@ class Coverage:
     """The parts that were seen and compared in full: pairs of a frontend ("" for the fleet) and a part.
 
     `frontends` are those that the audit was to look at, `trees` the paths that each of them must hold, listed or not.
-    `sampled`: over HTTP, frontends were not asked all that they could be.
+    `sampled`: over HTTP, frontends were not asked all that they could be. `obsolete` are answers that nobody asks for
+    any more: what they were about is not served.
     """
 
     parts: frozenset[tuple[str, str]]
     frontends: frozenset[str]
     trees: frozenset[str]
     sampled: bool
+    obsolete: frozenset[str] = frozenset()
 
     def settles(self, finding: Finding) -> bool:
         """Whether the audit would have found it again, were it still there.
@@ -71,6 +73,8 @@ class Coverage:
             return self._saw("", f"answer {finding.path}") or self._saw("", ADDRESS)
         if finding.kind is Kind.SERVED_ELSEWHERE:
             return self._saw(frontend, f"answer {finding.path}")
+        if finding.kind in _SERVED and finding.path in self.obsolete:
+            return self._saw(frontend, ANYTHING)
         if finding.kind in _SERVED:
             return self._saw(frontend, f"answer {finding.path}") or (not self.sampled and self._saw(frontend, HTTP))
         return self._saw(frontend, self._part(finding))
@@ -95,7 +99,12 @@ class Coverage:
 
 
 def coverage(
-    parts: Iterable[tuple[str, str]], frontends: Iterable[str], trees: Iterable[str], *, sampled: bool
+    parts: Iterable[tuple[str, str]],
+    frontends: Iterable[str],
+    trees: Iterable[str],
+    *,
+    sampled: bool,
+    obsolete: frozenset[str] = frozenset(),
 ) -> Coverage:
     """A coverage of these."""
-    return Coverage(frozenset(parts), frozenset(frontends), frozenset(trees), sampled)
+    return Coverage(frozenset(parts), frozenset(frontends), frozenset(trees), sampled, obsolete)

@@ -40,7 +40,13 @@ def drift(expectation: Expectation, seen: Seen) -> Drift:
     found += split_findings(fleet, seen)
     found += _balancer(fleet, seen)
     found += address_findings(fleet, seen.address)
-    looked = parts.coverage(covered, expectation.rotation, expectation.held_trees(), sampled=expectation.sampled)
+    looked = parts.coverage(
+        covered,
+        expectation.rotation,
+        expectation.held_trees(),
+        sampled=expectation.sampled,
+        obsolete=expectation.obsolete,
+    )
     # One of each identity: a release that is gone is missing in the state and in the listing.
     once = {finding.identity: finding for finding in found}
     return Drift(tuple(sorted(once.values(), key=order)), looked)

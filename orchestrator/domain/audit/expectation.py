@@ -70,8 +70,9 @@ class Expectation:
 
     `place` is a mark that is left below each root: HTTP must show it, if the root is what is served.
     `asks` maps frontends to what each is asked over HTTP, every manifest among it; `sampled`: that is not all that
-    could be. `address` is what the public address is asked, `older` maps the SHA-256 of what earlier activations
-    answered to their names. `balanced`: there is a load balancer that can be asked.
+    could be; `obsolete` are the keys of earlier asks, as findings spell them, that nobody asks for any more. `address`
+    is what the public address is asked, `older` maps the SHA-256 of what earlier activations answered to their names.
+    `balanced`: there is a load balancer that can be asked.
     """
 
     fleet: str
@@ -88,6 +89,7 @@ class Expectation:
     place: str = ""
     asks: Mapping[str, tuple[Ask, ...]] = field(default_factory=dict)
     sampled: bool = True
+    obsolete: frozenset[str] = frozenset()
     address: tuple[Ask, ...] = ()
     older: Mapping[str, str] = field(default_factory=dict)
     balanced: bool = False

@@ -56,13 +56,14 @@ def served_findings(place: Place, observed: Observation) -> Iterator[Finding]:
 
 
 def place_findings(place: Place, observed: Observation) -> Iterator[Finding]:
-    """Whether the root is what is served. Where no mark could be left, nobody asked.
-
-    Where nothing is served at all (503), it says nothing.
-    """
+    """Whether the root is what is served."""
     ask = place.expectation.marking()
     answer = observed.answers.get(ask.key)
-    if answer is None or answer.failure or answer.status not in (_OK, _NOT_FOUND):
+    if answer is None or answer.failure:
+        # Without a shell there is no mark, and a web server that says nothing does not show it: that is told already.
+        heard = any(not each.failure for each in observed.answers.values())
+        if place.expectation.place and observed.state is not None and heard:
+            yield place.unseen(ask.key, "the mark could not be left" if answer is None else answer.failure)
         return
     place.cover(parts.answer_part(ask.key))
     if not right(ask, answer):

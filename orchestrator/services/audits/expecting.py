@@ -18,7 +18,7 @@ from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.described import Described
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.layout import Layout
-from orchestrator.domain.retention import retained
+from orchestrator.domain.retention import Keeping, retained
 from orchestrator.ota.documents import activation_document, documents
 from orchestrator.ota.expected import Expected, expectations
 from orchestrator.ota.layouts import layout
@@ -26,6 +26,8 @@ from orchestrator.ports import Artifacts, Clock, Deployments
 from orchestrator.services.releases import described
 from orchestrator.services.rotation import present_rotation
 
+#: What a finding over HTTP is.
+SERVED = {Kind.DOCUMENT_SERVED, Kind.MANIFEST_SERVED, Kind.FILE_SERVED, Kind.HASH_SERVED}
 #: The documents of an app, below its mount.
 VERSION, INFO, PRECACHE = "moduleservices/moduleversioninfo", "moduleservices/moduleinfo", "precache.manifest"
 
@@ -53,8 +55,10 @@ class Expecting:
         committed = self.ledger.committed(fleet.key)
         if not committed:
             raise UsageError(f"{fleet.key} serves nothing yet: there is nothing to audit")
-        last, age = committed[0], timedelta(hours=fleet.policy.keep_hours)
-        kept = retained(committed, fleet.policy.keep, age, self.clock())[1:]
+        last = committed[0]
+        kept = retained(committed, Keeping(fleet.policy.keep, timedelta(hours=fleet.policy.keep_hours)), self.clock())[
+            1:
+        ]
         stock = _Stock(self.artifacts)
         served = Serving(last.activation, stock.releases(last.activation))
         rotation = self._rotation(fleet)
@@ -75,6 +79,7 @@ class Expecting:
             space=max(stock.size(row.activation) for row in (last, *kept)),
             asks={name: served.asks(sample, f"{audit.id}/{name}", _paths(known, name)) for name in rotation},
             sampled=sample is not None,
+            obsolete=served.obsolete(known),
             address=tuple(served.address()) if fleet.url is not None else (),
             older=_older(served, kept, committed, stock),
             balanced=fleet.load_balancer is not None,
@@ -121,6 +126,11 @@ class Serving:
         if again and sample is not None:
             asks |= {ask.key: ask for ask in self._all(None, seed) if legible(ask.key) in again}
         return tuple(asks.values())
+
+    def obsolete(self, known: Sequence[Known]) -> frozenset[str]:
+        """What findings are about that is not served any more."""
+        paths = frozenset(each.finding.path for each in known if each.finding.kind in SERVED)
+        return paths - {legible(ask.key) for ask in self._all(None, "")} if paths else frozenset()
 
     def _all(self, sample: int | None, seed: str) -> Iterator[Ask]:
         name = str(self.activation.name)

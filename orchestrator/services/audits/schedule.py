@@ -28,7 +28,7 @@ log = structlog.get_logger()
 #: deployments.
 MOST_OPEN = 8
 #: How long an audit has to find its worker.
-START = timedelta(seconds=60)
+START = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Scheduling:
                 self._tend(fleet)
             except LockstepError as error:
                 log.warning("a scheduled audit is not begun", fleet=fleet.key, **error.problem.as_dict())
+            except Exception:  # a fault of ours with one fleet must not keep others from their audits
+                log.exception("a scheduled audit is not begun", fleet=fleet.key)
 
     def _tend(self, fleet: Fleet) -> None:
         depths = [deep for deep, set_to in ((False, fleet.audits.quick), (True, fleet.audits.deep)) if set_to]

@@ -24,7 +24,7 @@ from orchestrator.domain.errors import UnansweredError
 from orchestrator.domain.trail import ITSELF
 from orchestrator.ports import Lease, audit_of
 from orchestrator.services.audits.auditing import Auditing
-from orchestrator.services.audits.schedule import MOST_OPEN, Scheduling, lost
+from orchestrator.services.audits.schedule import MOST_OPEN, START, Scheduling, lost
 from tests.integration.ledgers import advance, plan
 from tests.unit.services.fleets import Clock, fleet
 
@@ -273,7 +273,7 @@ def test_an_audit_whose_lease_nobody_holds_is_lost_after_its_grace(hourly: Site)
     hourly.clock.pass_hours(1)
     hourly.tick()
     (number,) = hourly.workers.handed
-    hourly.clock.now += timedelta(seconds=60)
+    hourly.clock.now += START
     hourly.tick()
     assert hourly.rows()[0].outcome is None
     hourly.clock.now += timedelta(seconds=1)

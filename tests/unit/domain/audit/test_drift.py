@@ -212,6 +212,8 @@ SERVED = [
         "the mark that this audit left below the root", f"SHA-256 {w.OTHER}", MAY),
     Row(w.with_answer(w.EXPECTED.marking(), Answer(404)), Kind.SERVED_ELSEWHERE, PLACE,
         "the mark that this audit left below the root", "status 404", MAY),
+    Row(w.with_answer(w.EXPECTED.marking(), DOWN), Kind.UNSEEN, PLACE, "an answer", "connection refused", MAY,
+        expectation=replace(w.EXPECTED, place="0f" * 8, rotation={"f1": w.ROTATION["f1"]})),
     Row(w.with_frontend(replace(w.observation("f1"), recipe=w.OTHER)), Kind.RECIPE_OUTDATED, "", f"SHA-256 {w.RECIPE}",
         f"SHA-256 {w.OTHER}", MAY),
     Row(w.with_frontend(replace(w.observation("f1"), recipe_wanted="")), Kind.RECIPE_OUTDATED, "",
