@@ -144,16 +144,20 @@ class Guard(bootsteps.StartStopStep):
 
     def _guard(self, beat: Any) -> None:
         beat.join()
-        if not self._stopping.is_set():
+        # Who ends a group of processes tells both at once; Celery has then noted that the worker is to end.
+        if not self._stopping.is_set() and state.should_stop is None:
             log.error("the beat has ended, so this worker ends", exit_code=beat.exitcode)
             # As where a worker is told to end: it finishes what it has begun.
             state.should_stop = BEAT_ENDED
 
 
 def _let_go_when_ended(**_: object) -> None:
-    """In the beat's process: the worker ends it by SIGTERM; it lets go of the lock before."""
+    """In the beat's process: the worker ends it by SIGTERM, also after a Ctrl-C; it lets go of the lock before."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
 
 
 def _end(*_: object) -> NoReturn:
+    # Told by the worker and by whoever told the worker: the second word must not cut letting go short.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit

@@ -207,8 +207,9 @@ def test_a_beat_that_starts_without_redis_ticks_once_it_is_there_and_lets_go_whe
         redis_server.start()
         goes_on(redis_server)
         until(lambda: started.ready)
-        started.process.terminate()
-        assert started.process.wait(PATIENCE) == 0
+        # As systemd does: every process of the service is told.
+        os.killpg(started.process.pid, signal.SIGTERM)
+        assert started.process.wait(PATIENCE) == 0, started.said
         assert started.gone
         with redis_server.client() as client:
             # Not by its time: it was renewed until now.
