@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 import structlog
 from celery import Celery, bootsteps
-from celery.signals import beat_embedded_init
 from celery.worker import state
 from celery.worker.components import Beat as Process
 from kombu.exceptions import OperationalError
@@ -60,7 +58,6 @@ def embed(app: Celery, broker_url: str) -> None:
         result_expires=None,
     )
     app.steps["worker"].add(Guard)
-    beat_embedded_init.connect(_let_go_when_ended, weak=False)
 
 
 class Beat(RedBeatScheduler):
@@ -149,15 +146,3 @@ class Guard(bootsteps.StartStopStep):
             log.error("the beat has ended, so this worker ends", exit_code=beat.exitcode)
             # As where a worker is told to end: it finishes what it has begun.
             state.should_stop = BEAT_ENDED
-
-
-def _let_go_when_ended(**_: object) -> None:
-    """In the beat's process: the worker ends it by SIGTERM, also after a Ctrl-C; it lets go of the lock before."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-
-
-def _end(*_: object) -> NoReturn:
-    # Told by the worker and by whoever told the worker: the second word must not cut letting go short.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit
