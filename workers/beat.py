@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -37,6 +38,7 @@ LOCK_SECONDS = 30
 LOOK_SECONDS = 1
 #: The exit code of a worker whose beat ended.
 BEAT_ENDED = 1
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def embed(app: Celery, broker_url: str) -> None:
@@ -115,10 +117,12 @@ class Beat(RedBeatScheduler):
         return bool(coming < len(self.app.conf.beat_schedule))
 
     def _write(self) -> None:
-        """Write the schedule anew, all of it due now: two ticks too many do no harm."""
+        """Write the schedule anew, all of it due now: nobody knows for how long nobody ticked."""
         keys = [self.Entry.generate_key(self.app, name) for name in self.app.conf.beat_schedule]
         self._redis.delete(self.app.redbeat_conf.schedule_key, *keys)
         super().setup_schedule()
+        for key in keys:
+            self.Entry.from_key(key, app=self.app).reschedule(_LONG_AGO)
 
 
 class Guard(bootsteps.StartStopStep):

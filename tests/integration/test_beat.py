@@ -20,23 +20,25 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.dispatch import AUDITS_DUE, COORDINATION_QUEUE, WATCH
-from tests.integration.beating import EVERY
 from tests.integration.redis_server import PATIENCE, RedisServer, until
 from workers.beat import BEAT_ENDED, LOCK, PREFIX
 
 #: Long enough that a busy machine renews in time.
 LOCK_SECONDS = 2.0
-#: Two ticks of one beat are never closer, in seconds: half of how often it sends each task.
-CLOSE = EVERY.total_seconds() / 2
+#: How often each task is sent, in seconds.
+EVERY = 0.25
+#: Two ticks of one beat are never closer.
+CLOSE = EVERY / 2
 
 
 class Beating:
     """A worker with its beat; both are in one process group, which nothing else is in."""
 
-    def __init__(self, server: RedisServer, directory: Path, name: str) -> None:
+    def __init__(self, server: RedisServer, directory: Path, name: str, every: float) -> None:
         self._log = directory / f"{name}.log"
         environment = {**os.environ, "LOCKSTEP_HOME": str(directory / name), "LOCKSTEP_BROKER_URL": server.url}
-        words = [sys.executable, "-m", "tests.integration.beating", str(LOCK_SECONDS), f"--hostname={name}@test"]
+        words = [sys.executable, "-m", "tests.integration.beating", str(LOCK_SECONDS), str(every)]
+        words += [f"--hostname={name}@test"]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -88,9 +90,9 @@ class Beating:
 
 
 @contextmanager
-def beating(server: RedisServer, directory: Path, name: str = "one") -> Iterator[Beating]:
+def beating(server: RedisServer, directory: Path, name: str = "one", every: float = EVERY) -> Iterator[Beating]:
     """A worker with its beat, ended at the end."""
-    made = Beating(server, directory, name)
+    made = Beating(server, directory, name, every)
     try:
         yield made
     finally:
@@ -219,6 +221,15 @@ def test_a_beat_that_starts_without_redis_ticks_once_it_is_there_and_lets_go_whe
         with redis_server.client() as client:
             # Not by its time: it was renewed until now.
             assert client.get(LOCK) is None
+
+
+def test_whoever_begins_to_tick_sends_everything_at_once(redis_server: RedisServer, tmp_path: Path) -> None:
+    once = {WATCH: 1, AUDITS_DUE: 1}
+    with beating(redis_server, tmp_path, every=86_400):
+        until(lambda: sent(redis_server) == once)
+        with redis_server.client() as client:
+            client.flushall()
+        until(lambda: sent(redis_server) == once)
 
 
 def test_a_worker_whose_beat_was_killed_ends(redis_server: RedisServer, tmp_path: Path) -> None:
