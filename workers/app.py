@@ -31,6 +31,7 @@ from orchestrator.domain.deployment import Step
 from orchestrator.domain.errors import LockstepError, UsageError
 from orchestrator.logs import configure
 from orchestrator.settings import Settings
+from workers import beat
 from workers.bootstrap import Workshop
 from workers.lookout import Watchman
 from workers.postman import Postman
@@ -97,10 +98,11 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
         "watch": {"task": WATCH, "schedule": WATCH_EVERY},
         "audits": {"task": AUDITS_DUE, "schedule": DUE_EVERY},
     }
+    beat.embed(app, settings.broker_url)
     return app
 
 
-def arguments(given: Sequence[str], settings: Settings) -> list[str]:
+def arguments(given: Sequence[str]) -> list[str]:
     """Celery's command line for `lockstep-worker GIVEN…`; what is given comes last and so overrides."""
     own = [
         "worker",
@@ -110,13 +112,20 @@ def arguments(given: Sequence[str], settings: Settings) -> list[str]:
         "--loglevel=INFO",
         "--without-mingle",
         "--without-gossip",
-        f"--schedule={settings.home / 'beat-schedule'}",
     ]
     return [*own, *given]
 
 
+def run(app: Celery, given: Sequence[str]) -> int:
+    """Run `lockstep-worker GIVEN…` to its end. Its exit code, which Celery's `worker_main` keeps to itself."""
+    codes: list[int | None] = [0]
+    worker_shutdown.connect(lambda *, sender, **_: codes.append(sender.exitcode), weak=False)
+    app.worker_main(arguments(given))
+    return codes[-1] or 0
+
+
 def main(make_workshop: Callable[[Lockstep], Workshop] = Workshop) -> None:
-    """`lockstep-worker [CELERY OPTION…]`: `--beat` on exactly one worker, `--concurrency`, `--hostname`, …."""
+    """`lockstep-worker [CELERY OPTION…]`: `--beat` on one worker or more, `--concurrency`, `--hostname`, …."""
     settings = Settings.read()
     configure(settings.log_format)
     setup_logging.connect(_keep_logging, weak=False)
@@ -126,7 +135,7 @@ def main(make_workshop: Callable[[Lockstep], Workshop] = Workshop) -> None:
     except LockstepError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    app.worker_main(arguments(sys.argv[1:], settings))
+    sys.exit(run(app, sys.argv[1:]))
 
 
 def _keep_logging(**_: object) -> None:
