@@ -123,7 +123,7 @@ class Answers(Target[Said]):
     """The answer to one command."""
 
     name = "answers"
-    short = 3000
+    short = 1500
 
     def make(self, random: Random) -> Said:
         name = pick(random, _WEIGHTED)

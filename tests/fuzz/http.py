@@ -95,7 +95,7 @@ class Http(Target[Said]):
     """One answer over HTTP. A request that is sent again on a new connection gets the same."""
 
     name = "http"
-    short = 700
+    short = 350
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0), backlog=16)

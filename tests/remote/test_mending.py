@@ -227,19 +227,18 @@ def test_nothing_behind_a_link_is_removed(serving: Frontend) -> None:
     assert (serving.root.parent / "beside/mine").exists()
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+NO_PATHS = [
         "", "state/fence", "objects/x", "current", RELEASE.path, f"{RELEASE.path}/", f"{RELEASE.path}/../x",
         f"{RELEASE.path}/a//b", f"{RELEASE.path}/./a", f"/{RELEASE.path}/a", f"{RELEASE.path}/a\\b",
         f"{RELEASE.path}/a\tb", f"{RELEASE.path}/a\0b", "activations/x/y", "releases/ToDo/x/y",
-    ],
-    ids=str,
-)  # fmt: skip
-def test_only_paths_below_a_tree_are_removed(serving: Frontend, line: str) -> None:
+    ]  # fmt: skip
+
+
+def test_only_paths_below_a_tree_are_removed(serving: Frontend) -> None:
     before = snapshot(serving.root)
     good = f"{RELEASE.path}/index.html"
-    assert heal(serving, "remove", f"{good}\n{line}\n{good}\n".encode()) == "REFUSED words"
+    for line in NO_PATHS:
+        assert heal(serving, "remove", f"{good}\n{line}\n{good}\n".encode()) == "REFUSED words", line
     assert snapshot(serving.root) == before
 
 
@@ -259,10 +258,11 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("member", HOSTILE.values(), ids=HOSTILE)
-def test_nothing_else_comes_in_a_pack(serving: Frontend, member: Member) -> None:
+def test_nothing_else_comes_in_a_pack(serving: Frontend) -> None:
     before = snapshot(serving.root)
-    assert heal(serving, "mend", pack(hard_link(f"tree/{ACTIVATION.path}/-/x", SHA), member)) == "FAILED pack"
+    for name, member in HOSTILE.items():
+        packed = pack(hard_link(f"tree/{ACTIVATION.path}/-/x", SHA), member)
+        assert heal(serving, "mend", packed) == "FAILED pack", name
     assert snapshot(serving.root) == before
 
 

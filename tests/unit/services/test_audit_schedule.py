@@ -33,7 +33,7 @@ SCHEDULES = {
     "shop": Schedule(quick="*/30 8-18 * * MON-FRI", jitter_seconds=0),
     "docs": Schedule(deep="15 */6 * * *", quick="15 * 1,3,5 * 0", jitter_seconds=3600),
 }
-TICK = timedelta(minutes=5)
+TICK = timedelta(minutes=10)
 WEEK = timedelta(days=7)
 
 
