@@ -18,6 +18,7 @@ from inventory.gates import gates
 from inventory.load_balancer import check_drainable, load_balancer
 from inventory.model import (
     Address,
+    Audits,
     BaseUrl,
     Distribution,
     Environment,
@@ -53,6 +54,7 @@ _DISTRIBUTION = TypeAdapter(Distribution)
 _ENVIRONMENT = TypeAdapter(Environment)
 _URL: TypeAdapter[BaseUrl | None] = TypeAdapter(BaseUrl | None)
 _APP, _POLICY, _FRONTEND = TypeAdapter(MountedApp), TypeAdapter(Policy), TypeAdapter(Frontend)
+_AUDITS = TypeAdapter(Audits)
 
 # What the fields take that must be there, for those who left them out.
 _ROOT_NEEDS = {"apps": "every app by name, each with its mount path", "environments": "environments by name"}
@@ -116,6 +118,7 @@ class _Draft:
     policy: Policy
     load_balancer: LoadBalancer | None
     gates: Gates
+    audits: Audits
     host: str | None
     url: BaseUrl | None
 
@@ -159,6 +162,7 @@ def _draft(
         policy=policy,
         load_balancer=load_balancer(given.get("load_balancer"), given.get("frontends"), report),
         gates=gates(given.get("gates"), report),
+        audits=_audits(given.get("audits"), report),
         host=validated(_HOST, host.plain(), host, report) if (host := given.get("host")) else None,
         url=validated(_URL, url.plain(), url, report) if (url := given.get("url")) else None,
     )
@@ -261,6 +265,13 @@ def _policy(node: Node | None, report: Report) -> Policy:
     return validated(_POLICY, plain(given), node, report, given=given) or Policy()
 
 
+def _audits(node: Node | None, report: Report) -> Audits:
+    if node is None:
+        return Audits()
+    given = fields(node, tuple(Audits.model_fields), report)
+    return validated(_AUDITS, plain(given), node, report, given=given) or Audits()
+
+
 def _check_shared(drafts: Sequence[_Draft], report: Report) -> None:
     """No two frontends, of whichever fleets, may have the same tree, URL or server. The later one is the offender."""
     trees: dict[tuple[str, int, str], str] = {}
@@ -308,6 +319,7 @@ def _whole(draft: _Draft, report: Report) -> Fleet | None:
             policy=draft.policy,
             load_balancer=draft.load_balancer,
             gates=draft.gates,
+            audits=draft.audits,
             host=draft.host,
             url=draft.url,
             four_eyes=draft.environment.four_eyes,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
+from inventory.cron import usable
 from inventory.hostkey import HostKey
 from inventory.names import APP, MOUNT, NAME
 
@@ -77,6 +78,7 @@ HaproxyName = Annotated[
 AdminSocket = Annotated[str, AfterValidator(_usable_socket)]
 Argument = Annotated[str, matching(ARGUMENT, "text of at most 4096 characters, without a zero byte")]
 Command = Annotated[tuple[Argument, ...], AfterValidator(_usable_command)]
+Cron = Annotated[str, AfterValidator(usable)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -214,12 +216,36 @@ class Gates(Record):
     on_abort: Gate | None = None
 
 
+class Healing(StrEnum):
+    """What is done about what audits find (docs/audits.md, "Healing")."""
+
+    REPORT = "report"
+    HEAL = "heal"
+    DRAIN = "drain"
+
+
+class Audits(Record):
+    """When a fleet is audited, and what is done about what is found. Times of the schedules are in UTC.
+
+    `quick` and `deep` are cron expressions of five fields, or None: never on its own. Each audit begins up to
+    `jitter_seconds` after its moment. `at_once` frontends are looked at side by side.
+    """
+
+    quick: Cron | None = None
+    deep: Cron | None = None
+    jitter_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
+    at_once: Annotated[int, Field(ge=1, le=1000)] = 8
+    policy: Healing = Healing.REPORT
+    seconds: Seconds = 900
+
+
 class Fleet(Record):
     """The frontends that serve the same apps behind one address.
 
     `host` is the Host header under which the frontends serve the apps, where they tell sites apart by name; `url` is
     the public address, behind which the load balancer stands. `load_balancer` is how to take a frontend out of rotation
-    there. `gates` are commands that run as a deployment goes on. `four_eyes` is the environment's.
+    there. `gates` are commands that run as a deployment goes on; `audits` say when it is audited.
+    `four_eyes` is the environment's.
     """
 
     environment: Name
@@ -229,6 +255,7 @@ class Fleet(Record):
     policy: Policy = Policy()
     load_balancer: LoadBalancer | None = None
     gates: Gates = Gates()
+    audits: Audits = Audits()
     host: Address | None = None
     url: BaseUrl | None = None
     four_eyes: bool = False

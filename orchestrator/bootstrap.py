@@ -13,6 +13,7 @@ from inventory.model import Inventory
 from orchestrator.adapters.artifacts import DirectoryArtifacts
 from orchestrator.adapters.inventory import load_hooks, load_inventory
 from orchestrator.adapters.kept import Kept
+from orchestrator.adapters.ledger.audits import SqlAudits
 from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.deliveries import SqlDeliveries
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
@@ -26,6 +27,8 @@ from orchestrator.adapters.results import FolderResults
 from orchestrator.domain.errors import UsageError
 from orchestrator.ports import Clock, Receiver
 from orchestrator.services.access import Access
+from orchestrator.services.adoption import Adopting
+from orchestrator.services.audits.auditing import Auditing
 from orchestrator.services.deployments import Deploying
 from orchestrator.services.outbox import Outbox
 from orchestrator.services.releases import Releasing
@@ -33,6 +36,7 @@ from orchestrator.services.updates import Updating
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
+    from orchestrator.adapters.adoptions import RedisAdoptions
     from orchestrator.adapters.dispatch import CeleryDispatch
     from orchestrator.adapters.lease import RedisLeases
     from orchestrator.adapters.looks import RedisLooks
@@ -91,6 +95,11 @@ class Lockstep:
         """What hooks in have set off, in the same database."""
         return SqlTriggers(self._engine, self.clock)
 
+    @cached_property
+    def audits(self) -> SqlAudits:
+        """Audits and what they found, in the same database."""
+        return SqlAudits(self._engine, self.clock)
+
     def inventory(self) -> Inventory:
         """The inventory: an edit counts from the next command or request on. `UsageError` if it is wrong."""
         return self._inventory()
@@ -135,6 +144,11 @@ class Lockstep:
     def deploying(self) -> Deploying:
         """The use cases of deployments; `UsageError` where no broker is configured."""
         return Deploying(self.ledger, self.artifacts, self.dispatch, self.clock, self.builds)
+
+    @property
+    def auditing(self) -> Auditing:
+        """The use cases of audits; `UsageError` where no broker is configured."""
+        return Auditing(self.ledger, self.audits, self.dispatch)
 
     @property
     def firing(self) -> Firing:
@@ -192,6 +206,18 @@ class Lockstep:
         from orchestrator.adapters.looks import RedisLooks  # noqa: PLC0415
 
         return RedisLooks(self._broker_url, self.dispatch)
+
+    @cached_property
+    def adoptions(self) -> RedisAdoptions:
+        """Sites of other tools; `UsageError` where no broker is configured."""
+        from orchestrator.adapters.adoptions import RedisAdoptions  # noqa: PLC0415
+
+        return RedisAdoptions(self._broker_url, self.dispatch)
+
+    @property
+    def adopting(self) -> Adopting:
+        """The use cases of adoptions."""
+        return Adopting(self.releasing, lambda: self.adoptions)
 
     @cached_property
     def leases(self) -> RedisLeases:

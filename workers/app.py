@@ -14,6 +14,9 @@ from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown
 
 from orchestrator.adapters.dispatch import (
+    ADOPT,
+    AUDIT,
+    AUDITS_DUE,
     COORDINATE,
     COORDINATION_QUEUE,
     DRAIN,
@@ -28,10 +31,12 @@ from orchestrator.domain.deployment import Step
 from orchestrator.domain.errors import LockstepError, UsageError
 from orchestrator.logs import configure
 from orchestrator.settings import Settings
+from workers import beat
 from workers.bootstrap import Workshop
 from workers.lookout import Watchman
 from workers.postman import Postman
-from workers.tasks import deployment, frontend, looking
+from workers.tasks import adopting, auditing, deployment, frontend, looking
+from workers.tasks.auditing import DUE_EVERY
 from workers.tasks.deployment import WATCH_EVERY
 
 #: Threads of one worker: as many frontends are staged or verified side by side.
@@ -58,6 +63,14 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
     def watch() -> None:
         deployment.watch(workshop)
 
+    @app.task(name=AUDIT)
+    def audit(number: int) -> None:
+        auditing.run(workshop, number)
+
+    @app.task(name=AUDITS_DUE, acks_late=False, expires=DUE_EVERY.total_seconds())
+    def audits_due() -> None:
+        auditing.due(workshop)
+
     @app.task(name=DRAIN)
     def drain(number: int) -> None:
         deployment.drain(workshop, number)
@@ -74,14 +87,22 @@ def make_app(settings: Settings, make_workshop: Callable[[Lockstep], Workshop] =
     def look(*words: object) -> None:
         looking.look(workshop, words)
 
+    @app.task(name=ADOPT, acks_late=False)
+    def adopt(*words: object) -> None:
+        adopting.adopt(workshop, words)
+
     for each in (Watchman(workshop), Postman(lockstep)):
         worker_ready.connect(lambda *, each=each, **_: each.start(), weak=False)
         worker_shutdown.connect(lambda *, each=each, **_: each.stop(), weak=False)
-    app.conf.beat_schedule = {"watch": {"task": WATCH, "schedule": WATCH_EVERY}}
+    app.conf.beat_schedule = {
+        "watch": {"task": WATCH, "schedule": WATCH_EVERY},
+        "audits": {"task": AUDITS_DUE, "schedule": DUE_EVERY},
+    }
+    beat.embed(app, settings.broker_url)
     return app
 
 
-def arguments(given: Sequence[str], settings: Settings) -> list[str]:
+def arguments(given: Sequence[str]) -> list[str]:
     """Celery's command line for `lockstep-worker GIVEN…`; what is given comes last and so overrides."""
     own = [
         "worker",
@@ -91,13 +112,20 @@ def arguments(given: Sequence[str], settings: Settings) -> list[str]:
         "--loglevel=INFO",
         "--without-mingle",
         "--without-gossip",
-        f"--schedule={settings.home / 'beat-schedule'}",
     ]
     return [*own, *given]
 
 
+def run(app: Celery, given: Sequence[str]) -> int:
+    """Run `lockstep-worker GIVEN…` to its end. Its exit code, which Celery's `worker_main` keeps to itself."""
+    codes: list[int | None] = [0]
+    worker_shutdown.connect(lambda *, sender, **_: codes.append(sender.exitcode), weak=False)
+    app.worker_main(arguments(given))
+    return codes[-1] or 0
+
+
 def main(make_workshop: Callable[[Lockstep], Workshop] = Workshop) -> None:
-    """`lockstep-worker [CELERY OPTION…]`: `--beat` on exactly one worker, `--concurrency`, `--hostname`, …."""
+    """`lockstep-worker [CELERY OPTION…]`: `--beat` on one worker or more, `--concurrency`, `--hostname`, …."""
     settings = Settings.read()
     configure(settings.log_format)
     setup_logging.connect(_keep_logging, weak=False)
@@ -107,7 +135,7 @@ def main(make_workshop: Callable[[Lockstep], Workshop] = Workshop) -> None:
     except LockstepError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    app.worker_main(arguments(sys.argv[1:], settings))
+    sys.exit(run(app, sys.argv[1:]))
 
 
 def _keep_logging(**_: object) -> None:

@@ -5,6 +5,7 @@ What the rendered file does, and why, is in docs/serving.md.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -46,7 +47,9 @@ def render(*, root: str, listen: Sequence[str], server_name: str = "_") -> str:
         _check_listen(address)
     template = files(__package__).joinpath("lockstep.conf.in").read_text(encoding="utf-8")
     lines = "\n".join(f"    listen {address};" for address in listen)
+    options = {"listen": list(listen), "server_name": server_name}
     for placeholder, text in (
+        ("@OPTIONS@", json.dumps(options, separators=(",", ":"), sort_keys=True)),
         ("@SEGMENT@", SEGMENT),
         ("@LISTEN@", lines),
         ("@SERVER_NAME@", server_name),
@@ -54,6 +57,24 @@ def render(*, root: str, listen: Sequence[str], server_name: str = "_") -> str:
     ):
         template = template.replace(placeholder, text)
     return template
+
+
+def render_again(options: str, *, root: str) -> str:
+    """The recipe of a frontend whose installed one tells `options` in its first line, whoever wrote that.
+
+    Raises:
+        ValueError: They are no options that `render` takes.
+    """
+    try:
+        found = json.loads(options)
+    except RecursionError as error:
+        raise ValueError("options: too many brackets") from error
+    if not isinstance(found, dict) or found.keys() != {"listen", "server_name"}:
+        raise ValueError("options: expected listen and server_name")
+    listen, server_name = found["listen"], found["server_name"]
+    if not isinstance(listen, list) or not all(isinstance(text, str) for text in (*listen, server_name)):
+        raise ValueError("options: expected texts")
+    return render(root=root, listen=listen, server_name=server_name)
 
 
 def _check_listen(address: str) -> None:

@@ -19,11 +19,14 @@ from orchestrator.domain.errors import UnansweredError, UsageError
 COORDINATE = "lockstep.deployment.coordinate"
 WATCH = "lockstep.deployment.watch"
 DRAIN = "lockstep.frontend.drain"
+AUDIT = "lockstep.audit.run"
+AUDITS_DUE = "lockstep.audit.due"
 LOOK = "lockstep.frontend.look"
+ADOPT = "lockstep.frontend.adopt"
 STEPS = {Step.STAGE: "lockstep.frontend.stage", Step.VERIFY: "lockstep.frontend.verify"}
 
-#: Coordinators wait for steps, so they have a queue of their own: a crowd of them must not keep every worker from
-#: the steps that they wait for.
+#: Coordinators, and audits that put things right, wait for steps, so they have a queue of their own: a crowd of them
+#: must not keep every worker from the steps that they wait for.
 COORDINATION_QUEUE = "lockstep.deployment"
 STEP_QUEUE = "lockstep.frontend"
 
@@ -45,7 +48,7 @@ def celery_app(broker_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_default_queue=STEP_QUEUE,
-        task_routes={"lockstep.deployment.*": {"queue": COORDINATION_QUEUE}},
+        task_routes={name: {"queue": COORDINATION_QUEUE} for name in ("lockstep.deployment.*", "lockstep.audit.*")},
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,
@@ -79,9 +82,17 @@ class CeleryDispatch:
         """Have some worker take a frontend out of rotation."""
         self._send(DRAIN, number)
 
+    def audit(self, number: int) -> None:
+        """Have some worker run the audit."""
+        self._send(AUDIT, number)
+
     def look(self, words: Sequence[Any], seconds: float) -> None:
         """Have some worker look at a frontend's disk, within so many seconds: later nobody waits for it."""
         self._send(LOOK, *words, expires=seconds)
+
+    def adopt(self, words: Sequence[Any], seconds: float) -> None:
+        """Have some worker look at the site of another tool, or make a release of it, within so many seconds."""
+        self._send(ADOPT, *words, expires=seconds)
 
     def memory(self) -> str:
         """A random mark, kept in the same server as the messages and never given a time to live."""

@@ -34,6 +34,9 @@ KINDS: Mapping[str, str] = {
     "deployment.stuck": "failure",
     "rotation.doubted": "warning",
     "gate.refused": "warning",
+    "audit.skipped": "warning",
+    "finding.opened": "warning",
+    "finding.escalated": "failure",
 }
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import typer
 
 from orchestrator.cli import (
+    adopt,
+    audit,
     builds,
     deployments,
     frontend,
@@ -36,12 +38,15 @@ app = typer.Typer(
     "Exit codes: 0 done; 1 aborted, nothing changed; 2 usage; 3 the outcome is still open.",
 )
 
+app.command("adopt")(adopt.adopt)
 app.command("deploy")(deployments.deploy)
 app.command("continue")(deployments.proceed)
 app.command("abort")(deployments.abort)
 app.command("rollback")(deployments.rollback)
 app.command("drain")(rotation.drain)
 app.command("readmit")(rotation.readmit)
+app.command("audit")(audit.audit)
+app.add_typer(audit.app, name="audits", help="Audits, and what they found.")
 app.command("status")(history.status)
 app.command("history")(history.history)
 app.add_typer(history.app, name="deployments", help="Deployments and their reports.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,6 +13,7 @@ from orchestrator.cli.deployments import Number, choose
 from orchestrator.cli.output import AsJson, print_json, results
 from orchestrator.cli.progress import report_line, trouble_lines
 from orchestrator.cli.updates import update_lines
+from orchestrator.services.audits.views import fleet_audit_view
 from orchestrator.services.coordinator import found
 from orchestrator.services.views import deployment_view, deployment_with_reports, fleet_view
 
@@ -37,20 +39,33 @@ def status(
     lockstep = Lockstep()
     inventory = lockstep.inventory()
     fleets = inventory.fleets if fleet is None else (choose(lockstep, fleet),)
-    views = [fleet_view(lockstep.ledger, chosen) for chosen in fleets]
+    views = [
+        {**fleet_view(lockstep.ledger, chosen), "audit": fleet_audit_view(lockstep.audits, chosen.key)}
+        for chosen in fleets
+    ]
     if as_json:
         print_json({"fleets": views})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("fleet", "epoch", "apps", "since (UTC)", "out of rotation", "under way"):
+    for column in ("fleet", "epoch", "apps", "since (UTC)", "out of rotation", "under way", "last audit"):
         table.add_column(column)
     for view in views:
         apps = ", ".join(f"{app} {version}" for app, version in sorted(view["apps"].items())) or "nothing yet"
         going = view["open"]
         under_way = "" if going is None else f"deployment {going['id']}, {going['state']}, by {going['actor']}"
         out = ", ".join([*view["rotation"]["drained"], *(f"{name} (new)" for name in view["rotation"]["new"])])
-        table.add_row(view["fleet"], str(view["epoch"] or "-"), apps, (view["since"] or "-")[:19], out, under_way)
+        since = (view["since"] or "-")[:19]
+        table.add_row(view["fleet"], str(view["epoch"] or "-"), apps, since, out, under_way, _audited(view["audit"]))
     results().print(table)
+
+
+def _audited(view: Mapping[str, Any]) -> str:
+    """The last audit of a fleet, and how many findings are open, in a few words."""
+    last, number = view["last"], view["findings"]
+    many = f", {number} {'finding' if number == 1 else 'findings'} open" if number else ""
+    if last is None:
+        return f"never{many}"
+    return f"{last['id']} {last['outcome'] or 'goes on'}, {(last['ended_at'] or last['begun_at'])[:16]}{many}"
 
 
 def history(

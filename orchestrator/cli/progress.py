@@ -23,7 +23,11 @@ LOOK_SECONDS = 0.1
 QUIET_SECONDS = 20.0
 
 STEPS = (Step.STAGE, Step.VERIFY, Step.ARM, Step.ACTIVATE, Step.CONFIRM)
-READMIT_STEPS = (Step.STAGE, Step.VERIFY, Step.READMIT, Step.CONFIRM)
+#: What is asked in what moves no fleet.
+STEPS_OF = {
+    Kind.READMIT: (Step.STAGE, Step.VERIFY, Step.READMIT, Step.CONFIRM),
+    Kind.HEAL: (Step.STAGE, Step.VERIFY),
+}
 
 
 def outcome(deployment: Deployment) -> Exit | None:
@@ -66,7 +70,7 @@ class Story:
         plan = self.deployment.plan
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("frontend")
-        steps = READMIT_STEPS if plan.kind is Kind.READMIT else STEPS
+        steps = STEPS_OF.get(plan.kind, STEPS)
         for step in steps:
             table.add_column(str(step), min_width=9)
         for name in plan.frontends:
@@ -91,8 +95,11 @@ def report_line(report: Report) -> str:
     again = f" (attempt {report.attempt})" if report.attempt > 1 else ""
     if report.outcome is Outcome.ACCEPTED:
         detail = report.detail
+        mended = f"{detail['entries']} entries, " if "entries" in detail else ""
         parts = {
-            Step.STAGE: lambda: f": {detail['objects']} objects, {detail['bytes']} bytes, {detail['seconds']} s",
+            Step.STAGE: lambda: (
+                f": {mended}{detail['objects']} objects, {detail['bytes']} bytes, {detail['seconds']} s"
+            ),
             Step.VERIFY: lambda: f": {detail['files']} answers checked, {detail['seconds']} s",
             Step.ARM: lambda: f": {detail['seconds']} s",
         }
@@ -175,13 +182,12 @@ def last_word(deployment: Deployment, before: int | None, drained: Sequence[str]
     apps = ", ".join(f"{p.app} {p.version}" for p in plan.placements)
     names = [name for name in plan.frontends if name not in drained]
     everyone = f"{len(names)} frontends" if len(names) > 1 else "1 frontend"
-    readmits = plan.kind is Kind.READMIT
     out = Text(f"  drained: {', '.join(drained)}; later: lockstep readmit {plan.fleet} {' '.join(drained)}")
     match outcome(deployment):
-        case Exit.DONE if deployment.state is State.DONE and readmits:
-            return [
-                Text(f"done: {', '.join(plan.frontends)} of {plan.fleet} back at epoch {deployment.epoch}", "green")
-            ]
+        case Exit.DONE if deployment.state is State.DONE and not plan.kind.moves:
+            became = "back" if plan.kind is Kind.READMIT else "put right"
+            line = f"done: {', '.join(plan.frontends)} of {plan.fleet} {became} at epoch {deployment.epoch}"
+            return [Text(line, "green")]
         case Exit.DONE if deployment.state is State.DONE:
             skew = "" if deployment.skew is None else f", flipped within {deployment.skew * 1000:.1f} ms"
             line = f"done: {plan.fleet} serves epoch {deployment.epoch} ({apps}) on {everyone}{skew}"
@@ -192,8 +198,9 @@ def last_word(deployment: Deployment, before: int | None, drained: Sequence[str]
                 Text(f"prepared: {plan.fleet} holds epoch {deployment.epoch} ({apps}), proven on {everyone},{until}"),
                 Text(f"  go on{_by_whom(plan)}: lockstep continue {number}; or drop it: lockstep abort {number}"),
             ]
-        case Exit.ABORTED if readmits:
-            line = f"aborted: {', '.join(plan.frontends)} of {plan.fleet} stay out of rotation"
+        case Exit.ABORTED if not plan.kind.moves:
+            became = "stay out of rotation" if plan.kind is Kind.READMIT else "could not all be put right"
+            line = f"aborted: {', '.join(plan.frontends)} of {plan.fleet} {became}"
             return [Text(line, "bold red"), *trouble_lines(deployment.troubles)]
         case Exit.ABORTED:
             still = "nothing is served yet" if before is None else f"every frontend still serves epoch {before}"

@@ -62,6 +62,13 @@ _READMITS = {
     State.FINISHING: Step.CONFIRM,
 }
 
+#: Healing puts right what is served: there is nothing to switch, and nobody is asked again once it is proven.
+_HEALS = {
+    State.STAGING: Step.STAGE,
+    State.VERIFYING: Step.VERIFY,
+}
+_STEPS = {Kind.DEPLOY: _DEPLOYS, Kind.ROLLBACK: _DEPLOYS, Kind.READMIT: _READMITS, Kind.HEAL: _HEALS}
+
 #: The gate at the entrance of a state. Nothing is asked before one that stops has passed; the others run beside.
 _GATES = {
     State.STAGING: GateName.BEFORE_STAGE,
@@ -94,7 +101,7 @@ class Coordination:
         attempts: int = ATTEMPTS,
     ) -> None:
         plan, out = deployment.plan, frozenset(drained)
-        self._readmits = plan.kind is Kind.READMIT
+        self._kind = plan.kind
         self._frontends = tuple(name for name in plan.frontends if name not in out)
         self._placements = plan.placements
         self._state = deployment.state
@@ -103,7 +110,7 @@ class Coordination:
         self._takes_over = takes_over
         self._attempts = attempts
         self._round = 1
-        self._gates = frozenset[GateName]() if self._readmits else gates_of(plan.snapshot)
+        self._gates = gates_of(plan.snapshot) if plan.kind.moves else frozenset[GateName]()
         # The one whose end the present step waits for.
         self._gate: GateName | None = None
         # A coordinator rested here: the gate had its turn then (docs/gates.md, "At least once").
@@ -211,13 +218,13 @@ class Coordination:
 
     @property
     def _step(self) -> Step | None:
-        return (_READMITS if self._readmits else _DEPLOYS).get(self._state)
+        return _STEPS[self._kind].get(self._state)
 
     def _agreed(self) -> Verdict:
         step = self._step
-        # Readmitted and drained again before the end: there is nobody left of whom anything could be asked.
-        drained_again = self._readmits and self._decision is Decision.COMMIT and not self._frontends
-        return Verdict(()) if step is None or drained_again else self._verdict(step)
+        # Of what moves no fleet, drained (again) before the end: nobody is left of whom anything could be asked.
+        drained = not self._kind.moves and self._decision is Decision.COMMIT and not self._frontends
+        return Verdict(()) if step is None or drained else self._verdict(step)
 
     def _verdict(self, step: Step) -> Verdict:
         answers = {name: self._answers[name] for name in self._frontends if name in self._answers}
@@ -234,7 +241,7 @@ class Coordination:
         Before the commit only who can't be reached: a frontend that says no has a reason, which may be everybody's.
         After it whoever can't be brought along.
         """
-        if self._readmits or self._state is State.ABORTING:
+        if not self._kind.moves or self._state is State.ABORTING:
             return []
         failing = [name for name in self._frontends if self._answers[name].outcome is not Outcome.ACCEPTED]
         refused = any(self._answers[name].outcome is Outcome.REFUSED for name in failing)

@@ -50,6 +50,13 @@ class Kind(StrEnum):
     ROLLBACK = "rollback"
     #: Not a move of the fleet: drained frontends are brought to what it serves, at its epoch, and back into rotation.
     READMIT = "readmit"
+    #: Not a move of the fleet: frontends in rotation are put right where an audit found them wrong (docs/audits.md).
+    HEAL = "heal"
+
+    @property
+    def moves(self) -> bool:
+        """Whether the fleet serves something else afterwards, under an epoch of its own."""
+        return self in (Kind.DEPLOY, Kind.ROLLBACK)
 
 
 #: Moves without a decision. `decided_state` gives the moves that a decision makes.
@@ -134,15 +141,28 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Healing:
+    """What a deployment of the kind heal is to do.
+
+    `audit` is the number of the audit that asked for it. `fence` is the highest epoch that the fleet ever had, whatever
+    became of it: the fencing token of every command. `remove_extra`: what should not be there is removed as well.
+    """
+
+    audit: int
+    fence: int
+    remove_extra: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What is asked for, before it has an epoch.
 
     `fleet` is the key ``environment/fleet``; `frontends` are the names in rotation; `snapshot` is the fleet as the
     inventory gave it, so that a worker needs no inventory of its own and a later edit changes nothing. `readmits`
-    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment. `updates`
-    say what it means for each app whose release changes (docs/ota.md); the ledger keeps their documents. `after` is
-    the number of the fleet's newest deployment when this was planned, 0 where there was none; None where it does not
-    matter.
+    maps, where the kind is readmit, each frontend to the number of the drain that ends with this deployment; `healing`
+    is given where the kind is heal. `updates` say what it means for each app whose release changes (docs/ota.md); the
+    ledger keeps their documents. `after` is the number of the fleet's newest deployment when this was planned, 0 where
+    there was none; None where it does not matter.
     """
 
     fleet: str
@@ -158,14 +178,15 @@ class Plan:
     readmits: Mapping[str, int] = field(default_factory=dict)
     updates: tuple[Update, ...] = ()
     after: int | None = None
+    healing: Healing | None = None
 
     @property
     def four_eyes(self) -> bool:
         """Whether somebody else than the actor has to let it go on: as the fleet said when this was planned.
 
-        A readmission moves no fleet, and needs nobody.
+        What moves no fleet needs nobody.
         """
-        return self.kind is not Kind.READMIT and self.snapshot.get("four_eyes") is True
+        return self.kind.moves and self.snapshot.get("four_eyes") is True
 
 
 @dataclass(frozen=True, slots=True)

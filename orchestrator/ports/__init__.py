@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.ports.audits import AuditDispatch, Audits, Surveyor
 from orchestrator.ports.ledger import Builds, Clock, Deployments, Ledger, ReleaseRecord, Releases
 from orchestrator.ports.outside import (
     SEND_SECONDS,
@@ -18,6 +19,7 @@ from orchestrator.ports.outside import (
     Triggers,
 )
 from orchestrator.ports.work import (
+    Adoptions,
     Artifacts,
     Dispatch,
     Fleet,
@@ -27,13 +29,17 @@ from orchestrator.ports.work import (
     Lease,
     Leases,
     Looks,
+    audit_of,
     lead_of,
     work_on,
 )
 
 __all__ = [
     "SEND_SECONDS",
+    "Adoptions",
     "Artifacts",
+    "AuditDispatch",
+    "Audits",
     "Builds",
     "Clock",
     "Deliveries",
@@ -55,10 +61,12 @@ __all__ = [
     "Releases",
     "Requests",
     "Results",
+    "Surveyor",
     "Token",
     "Tokens",
     "Trail",
     "Triggers",
+    "audit_of",
     "lead_of",
     "work_on",
 ]

@@ -61,7 +61,7 @@ class Deployments(Protocol):
     """
 
     def plan(self, plan: Plan) -> Deployment:
-        """Open a deployment under the fleet's next epoch.
+        """Open a deployment under the fleet's next epoch; what moves no fleet, under the name of what it serves.
 
         `ConflictError` while another of the fleet is open, and where the fleet has moved since this was planned.
         """
@@ -78,7 +78,7 @@ class Deployments(Protocol):
     def committed(self, fleet: str, *, before: int | None = None, limit: int | None = None) -> list[Deployment]:
         """The fleet's committed deployments, newest epoch first: below epoch `before`, at most `limit`.
 
-        Readmissions are none of them: they move no fleet.
+        Readmissions and healing are none of them: they move no fleet.
         """
         ...
 

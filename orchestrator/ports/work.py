@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from orchestrator.domain.adoption.errand import Errand as AdoptionErrand
+from orchestrator.domain.adoption.errand import Taken
+from orchestrator.domain.adoption.site import Site
 from orchestrator.domain.deployment import Report
 from orchestrator.domain.effects import Ask, GateName
 from orchestrator.domain.errors import Problem
@@ -146,6 +149,23 @@ class Looks(Protocol):
         ...
 
 
+class Adoptions(Protocol):
+    """Sites of other tools on the frontends, by workers, as `Looks`: they read them, and make releases of them."""
+
+    def send(
+        self, errands: Sequence[AdoptionErrand], seconds: float, heard: Callable[[int], None]
+    ) -> Mapping[str, Site | Taken | Problem]:
+        """Send workers, side by side, and wait for at most `seconds`; `heard` is told how many have answered.
+
+        Every frontend is in the answer: a problem where it could not be done, or nobody said so in time.
+        """
+        ...
+
+    def put(self, errand: AdoptionErrand, brought: Site | Taken | Problem) -> None:
+        """What a worker brought. `UnansweredError` where it may not have been taken."""
+        ...
+
+
 class Lease(Protocol):
     """A name that is held, and kept by itself until it is released or lost."""
 
@@ -172,6 +192,11 @@ class Leases(Protocol):
 def lead_of(number: int) -> str:
     """The name of the lease that the coordinator of a deployment holds."""
     return f"deployment/{number}"
+
+
+def audit_of(number: int) -> str:
+    """The name of the lease that whoever runs an audit holds."""
+    return f"audit/{number}"
 
 
 def work_on(number: int, ask: Ask) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from inventory.model import Fleet, MountedApp
 from orchestrator.domain.access import same_person
 from orchestrator.domain.activation import Activation, ActivationName, Placement, digests
-from orchestrator.domain.deployment import Decision, Deployment, Kind, Plan, State, Trouble
+from orchestrator.domain.deployment import Decision, Deployment, Healing, Kind, Plan, State, Trouble
 from orchestrator.domain.errors import ConflictError, ForbiddenError, LockstepError, Problem, UsageError
 from orchestrator.domain.update import NO_CONSENT, Consent
 from orchestrator.ota.layouts import layout
@@ -86,6 +86,19 @@ class Deploying:
         names = tuple(readmits)
         plan = self._whole(fleet, Kind.READMIT, {}, placements, Schedule(), actor, names, after, placements)
         return self._start(replace(plan, readmits=readmits))
+
+    def plan_heal(self, fleet: Fleet, frontends: Sequence[str], healing: Healing, actor: str, after: int) -> Plan:
+        """What putting these frontends right would be, at what the fleet serves. Changes nothing.
+
+        `after` is the fleet's newest deployment at the time of the audit that asks for it.
+        """
+        present = last_committed(self.ledger, fleet.key)
+        if present is None:
+            raise UsageError(f"{fleet.key} serves nothing yet: there is nothing to put right")
+        placements = present.plan.placements
+        names = tuple(frontends)
+        plan = self._whole(fleet, Kind.HEAL, {}, placements, Schedule(), actor, names, after, placements)
+        return replace(plan, healing=healing)
 
     def _to_readmit(self, fleet: Fleet, name: str, actor: str) -> int:
         """The drain that is to end. A new frontend gets one first, so that it is let in by the same way."""
@@ -272,7 +285,7 @@ class Deploying:
 
 def _is_held(fleet: Fleet, kind: Kind, schedule: Schedule) -> bool:
     """Whether to stop before the flip. `UsageError` for a time where somebody else has to let it go on."""
-    if kind is Kind.READMIT or not fleet.four_eyes:
+    if not kind.moves or not fleet.four_eyes:
         return schedule.hold or schedule.due_at is not None
     if schedule.due_at is not None:
         raise UsageError(

@@ -62,7 +62,7 @@ class Releasing:
             ReleaseError: the source holds what no release can; nothing was stored.
             ConflictError: the version exists with other content; nothing was changed.
         """
-        _check_name(name)
+        check_name(name)
         with self.artifacts.intake() as intake:
             manifest = self._gather(source, intake.add, watch)
             built = self._compare(name, manifest)
@@ -71,7 +71,7 @@ class Releasing:
 
     def preview(self, source: Iterable[Entry], name: ReleaseName, watch: Watch | None = None) -> Built:
         """What `build` would do. Raises what it would raise, and changes nothing."""
-        _check_name(name)
+        check_name(name)
         return self._compare(name, self._gather(source, Hasher.of, watch))
 
     def show(self, name: ReleaseName) -> tuple[ReleaseRecord, Manifest]:
@@ -160,7 +160,8 @@ def described(artifacts: Artifacts, digest: str) -> Described:
     return Described.of(artifacts.manifest(digest), read)
 
 
-def _check_name(name: ReleaseName) -> None:
+def check_name(name: ReleaseName) -> None:
+    """`UsageError` where the app or the version can't be a name."""
     if not is_app(name.app):
         raise UsageError(
             "not an app's name",

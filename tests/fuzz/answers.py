@@ -16,6 +16,9 @@ from tests.fuzz.target import Target
 from workers.frontend import commands as c
 from workers.frontend.answers import ScriptRefusedError
 from workers.frontend.disk import differing
+from workers.frontend.healing import Mend, Remove, Replace, Restore
+from workers.frontend.inspection import BY_HASH, Inspect, Inspected
+from workers.frontend.survey import Survey, Surveyed
 
 #: The command's name, standard output, exit status.
 Said = tuple[str, bytes, int | None]
@@ -40,6 +43,25 @@ COMMANDS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
             *(f"ahead 8-{'a' * 16}", "OK"),
         ),
     ),
+    "survey": (
+        Survey(ROOT, "0f" * 8),
+        (
+            *(f"script {SHA}", "fence -", "current -", "drained no", "drain 0", "free 123456789", "clock 0"),
+            *(
+                f"place {'0f' * 8}",
+                f"recipe {SHA}",
+                "options --root /srv/lockstep",
+                f"activation {NAME}",
+                f"release {_RELEASE}",
+                "OK",
+            ),
+        ),
+    ),
+    "spoiled": (c.Spoiled(ROOT), (f"missing {SHA}", f"missing {'cd' * 32}", "OK")),
+    "replace": (Replace(ROOT, NAME, 9), ("OK",)),
+    "mend": (Mend(ROOT, NAME, 9), ("OK",)),
+    "remove": (Remove(ROOT, NAME, 9), ("OK",)),
+    "restore": (Restore(ROOT, NAME, 9), (f"ACTIVE {NAME} 1700000000.5", "OK")),
     "missing": (c.Missing(ROOT), (f"missing {SHA}", f"missing {'cd' * 32}", "OK")),
     "receive": (c.Receive(ROOT, NAME), ("OK",)),
     "assemble": (c.Assemble(ROOT, NAME), ("OK",)),
@@ -48,6 +70,14 @@ COMMANDS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
         (f"tree activations/{NAME} {SHA} 4", f"tree releases/{_RELEASE} {'cd' * 32} 100", "OK"),
     ),
     "listing": (c.Listing(ROOT, _TREE.path), (*(f"entry {line}" for line in _TREE.listing()), "OK")),
+    "inspect": (
+        Inspect(ROOT, False, (_TREE.path, f"activations/{NAME}", BY_HASH)),
+        (
+            *(f"tree {_TREE.path}", f"f 0444 {SHA} index.html", "f 4755 - js/a b.js", "l ../../releases/x y\tToDo"),
+            *("o fifo here", "o name line\\end", f"gone activations/{NAME}", "tree by-hash"),
+            *(f"l ../objects/{SHA}\tCAFEcafeCAFEcafeCAFE01", "o unreadable x", "hashed 1 12", "OK"),
+        ),
+    ),
     "arm": (c.Arm(ROOT, NAME, 40), (f"ACTIVE {NAME} 1700000000.123456789", "OK")),
     "activate": (c.Activate(ROOT, NAME), (f"ACTIVE {NAME} 0", "OK")),
     "disarm": (c.Disarm(ROOT, NAME), ("OK",)),
@@ -60,7 +90,10 @@ COMMANDS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "recipe": (c.Recipe(ROOT, ("nginx", "-t"), ("nginx", "-s", "reload")), ("OK",)),
 }
-_WEIGHTED = (*COMMANDS, *("probe", "verify", "listing", "arm", "activate", "missing", "prune") * 3)
+_WEIGHTED = (
+    *COMMANDS,
+    *("probe", "verify", "listing", "arm", "activate", "missing", "prune", "inspect", "survey", "restore") * 3,
+)
 _REFUSALS = (
     *("REFUSED fenced epoch 7 is below the fence 9", "REFUSED busy another command", "REFUSED words no", "STOODDOWN"),
     *("FAILED io no space", "FAILED pack", "REFUSED", "REFUSED  x", "FAILED hash \x1b[2J", "REFUSED unstaged x\u2028y"),
@@ -90,7 +123,7 @@ class Answers(Target[Said]):
     """The answer to one command."""
 
     name = "answers"
-    short = 3000
+    short = 1500
 
     def make(self, random: Random) -> Said:
         name = pick(random, _WEIGHTED)
@@ -152,6 +185,21 @@ def _check_probed(probed: c.Probed, said: bytes) -> None:
         assert str(ActivationName.parse(name)) == name
 
 
+def _check_surveyed(surveyed: Surveyed, said: bytes) -> None:
+    assert said.count(b"\n") >= 10
+    assert surveyed.fence is None or 0 <= surveyed.fence < 10**10
+    assert math.isfinite(surveyed.clock)
+    assert re.fullmatch("[0-9a-f]{64}|", surveyed.recipe)
+    assert re.fullmatch("[ -~]{0,2000}", surveyed.options)
+    for name in (*surveyed.activations, *surveyed.ahead, surveyed.current or str(NAME)):
+        assert str(ActivationName.parse(name)) == name
+
+
+def _check_restored(at: float | None, said: bytes) -> None:
+    _check_flip(at, said)
+    assert said.startswith(f"ACTIVE {NAME} ".encode())
+
+
 def _check_hashes(missing: list[str], said: bytes) -> None:
     assert said == b"".join(f"missing {sha}\n".encode() for sha in missing) + b"OK\n"
     assert all(re.fullmatch("[0-9a-f]{64}", sha) for sha in missing)
@@ -172,6 +220,17 @@ def _check_listing(lines: list[str], said: bytes) -> None:
         assert all(text.isprintable() for text in row), row
 
 
+def _check_inspected(inspected: Inspected, said: bytes) -> None:
+    seen = [tree for tree in inspected.trees.values() if tree is not None]
+    entries = [path for tree in seen for paths in (tree.files, tree.links, tree.others) for path in paths]
+    assert said.count(b"\n") == len(inspected.trees) + len(entries) + 2
+    assert tuple(inspected.trees) == COMMANDS["inspect"][0].trees
+    assert not any(path.startswith("/") or ".." in path.split("/") for path in entries), entries
+    hashes = {file.sha256 for tree in seen for file in tree.files.values()}
+    assert all(re.fullmatch("[0-9a-f]{64}|", sha) for sha in hashes), hashes
+    assert 0 <= inspected.hashed_files <= len(entries)
+
+
 def _check_flip(at: float | None, said: bytes) -> None:
     assert at is None or (math.isfinite(at) and 0 < at < 10**12)
     found = re.fullmatch(rb"ACTIVE ([0-9]{1,10})-[0-9a-f]{16} [0-9.]{1,22}\nOK\n", said)
@@ -187,9 +246,13 @@ def _check_pruned(pruned: c.Pruned, said: bytes) -> None:
 
 _CHECKS: Mapping[str, Callable[[Any, bytes], None]] = {
     "probe": _check_probed,
+    "survey": _check_surveyed,
+    "restore": _check_restored,
+    "spoiled": _check_hashes,
     "missing": _check_hashes,
     "verify": _check_trees,
     "listing": _check_listing,
+    "inspect": _check_inspected,
     "arm": _check_flip,
     "activate": _check_flip,
     "prune": _check_pruned,

@@ -70,7 +70,7 @@ class Haproxies(Target[Said]):
     """One answer of a HAProxy."""
 
     name = "haproxy"
-    short = 2000
+    short = 1000
 
     def __enter__(self) -> Self:
         self._directory = tempfile.TemporaryDirectory(prefix="lockstep-fuzz-")

@@ -46,7 +46,7 @@ class Hooks(Target[Made]):
     """A delivery, a body with its template, or a zone's query."""
 
     name = "hooks"
-    short = 3000
+    short = 1500
 
     def make(self, random: Random) -> Made:
         kind = random.randrange(3)

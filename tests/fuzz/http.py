@@ -21,6 +21,7 @@ from orchestrator.domain.activation import Activation, ActivationName, Placement
 from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
 from orchestrator.ota.answers import Answer, NoAnswer
 from orchestrator.ota.documents import activation_document
+from orchestrator.ota.expected import Expected
 from orchestrator.ota.fetcher import Fetcher, Limits
 from orchestrator.ota.tally import Tally
 from orchestrator.ota.target import Target as Observed
@@ -28,7 +29,7 @@ from tests.fuzz.mutation import mutate_bytes, mutate_text, odd_bytes, pick
 from tests.fuzz.sockets import Replier
 from tests.fuzz.target import Target
 from tests.unit.inventory.documents import host_key
-from workers.frontend.serving import Expected, Served
+from workers.frontend.serving import Served
 
 #: Who asks, and all that comes back.
 Said = tuple[str, bytes]
@@ -94,7 +95,7 @@ class Http(Target[Said]):
     """One answer over HTTP. A request that is sent again on a new connection gets the same."""
 
     name = "http"
-    short = 700
+    short = 350
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0), backlog=16)

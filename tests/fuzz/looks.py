@@ -45,7 +45,7 @@ class LookAnswers(Target[bytes]):
     """The body of an answer, or of an errand."""
 
     name = "looks"
-    short = 2000
+    short = 1000
 
     def make(self, random: Random) -> bytes:
         body = pick(random, _SAMPLES)

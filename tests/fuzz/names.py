@@ -62,7 +62,7 @@ class Names(Target[Name]):
     """One name of any kind."""
 
     name = "names"
-    short = 3000
+    short = 1500
 
     def make(self, random: Random) -> Name:
         kind = pick(random, (*_SAMPLES, "key", "key", "activation"))

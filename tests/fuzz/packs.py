@@ -56,7 +56,7 @@ class Packs(Scripts[Pack]):
 
     name = "packs"
     batch = 50
-    short = 300
+    short = 150
 
     def make(self, random: Random) -> Pack:
         shell, command = pick(random, SHELLS), pick(random, ("receive", "assemble"))

@@ -46,7 +46,7 @@ class Rules(Scripts[Step]):
 
     name = "rules"
     batch = 50
-    short = 600
+    short = 300
 
     def make(self, random: Random) -> Step:
         shell = pick(random, SHELLS)

@@ -33,7 +33,7 @@ class Target(ABC, Generic[T]):
     #: How many inputs go between two calls of `settle`.
     batch: ClassVar[int] = 250
     #: How many inputs the short form has.
-    short: ClassVar[int] = 1000
+    short: ClassVar[int] = 500
 
     def __enter__(self) -> Self:
         return self

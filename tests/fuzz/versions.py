@@ -106,7 +106,7 @@ class Versions(Target[Replies]):
     """The replies to one observer, in its first three rounds."""
 
     name = "versions"
-    short = 1500
+    short = 750
 
     def make(self, random: Random) -> Replies:
         mount = pick(random, (MOUNT, MOUNT, "/"))

@@ -65,7 +65,7 @@ class Words(Scripts[Line]):
 
     name = "words"
     batch = 100
-    short = 1000
+    short = 500
 
     def make(self, random: Random) -> Line:
         shell = "bash" if random.random() < 0.02 else pick(random, SHELLS)

@@ -42,6 +42,10 @@ class Ticks:
         self._now += timedelta(seconds=1)
         return self._now
 
+    def skip(self, span: timedelta) -> None:
+        """Go on at once."""
+        self._now += span
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:

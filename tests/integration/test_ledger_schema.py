@@ -22,11 +22,22 @@ from orchestrator.adapters.ledger.database import Database
 from orchestrator.adapters.ledger.engine import MIGRATIONS, open_engine, revision, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.adapters.ledger.tables import REVISION, metadata
-from orchestrator.domain.deployment import Decision, Kind, Outcome, State, Step
+from orchestrator.domain.audit import audit, finding, healing
+from orchestrator.domain.deployment import Decision, Healing, Kind, Outcome, State, Step
 from orchestrator.domain.errors import LockstepError
 from tests.integration.ledgers import Ticks, advance, plan, standing
 
-TABLES = ("releases", "deployments", "builds", "drains", "reports")
+TABLES = (
+    "releases",
+    "deployments",
+    "builds",
+    "drains",
+    "reports",
+    "audits",
+    "schedules",
+    "findings",
+    "treatments",
+)
 
 
 @pytest.fixture
@@ -190,6 +201,24 @@ def test_a_readmission_keeps_a_ledger_from_going_back_to_the_first_revision(ledg
     assert standing(ledger, back.id) == back
 
 
+def test_a_ledger_without_audits_is_brought_up_with_all_that_is_in_it(empty_engine: Engine) -> None:
+    with Database(empty_engine).writing() as connection:
+        command.upgrade(alembic(connection), "0004")
+        for row in ROWS_OF_0001[:2]:
+            columns = {**OF_0001, **row, "decided_at": OF_0001["created_at"], "ended_at": OF_0001["created_at"]}
+            names, values = ", ".join(columns), ", ".join(columns.values())
+            connection.exec_driver_sql(f"INSERT INTO deployments ({names}) VALUES ({values})")
+    upgrade(empty_engine)
+    ledger = SqlLedger(empty_engine, Ticks())
+    assert [(row.id, row.epoch, row.plan.healing) for row in ledger.history(None, 10)] == [(2, 2, None), (1, 1, None)]
+    heal = ledger.plan(replace(plan(), kind=Kind.HEAL, changes={}, healing=Healing(1, 2)))
+    assert (heal.epoch, heal.plan.healing) == (1, Healing(1, 2))
+    with pytest.raises(LockstepError), Database(empty_engine).writing() as connection:
+        command.downgrade(alembic(connection), "0004")
+    assert revision(empty_engine) == REVISION
+    assert standing(ledger, heal.id) == heal
+
+
 def test_an_upgrade_of_what_is_up_to_date_changes_nothing(ledger_engine: Engine) -> None:
     made = SqlLedger(ledger_engine, Ticks()).plan(plan())
     upgrade(ledger_engine)
@@ -229,6 +258,12 @@ def test_every_word_of_the_protocol_fits_its_column() -> None:
         ("deployments", "kind"): Kind,
         ("reports", "step"): Step,
         ("reports", "outcome"): Outcome,
+        ("audits", "policy"): healing.Policy,
+        ("audits", "outcome"): audit.Outcome,
+        ("findings", "kind"): finding.Kind,
+        ("findings", "seriousness"): finding.Seriousness,
+        ("treatments", "kind"): finding.Kind,
+        ("treatments", "treatment"): healing.Treatment,
     }
     for (table, column), words in columns.items():
         room = tables[table].c[column].type.length  # type: ignore[attr-defined]

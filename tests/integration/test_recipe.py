@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from deploy.nginx import recipe
-from deploy.nginx.recipe import SEGMENT, render
+from deploy.nginx.recipe import SEGMENT, render, render_again
 from inventory import model
 from inventory.names import MOUNT
 
@@ -34,7 +34,34 @@ def test_the_pin_is_looked_at_before_current() -> None:
 def test_maps_hold_nothing_of_one_frontend_so_that_two_recipes_can_stand_side_by_side() -> None:
     one, other = render(root="/srv/one", listen=["8080"]), render(root="/srv/two", listen=["8081"], server_name="b")
 
-    assert one[: one.index("\nserver {")] == other[: other.index("\nserver {")]
+    # But the first line, a comment.
+    assert one[one.index("\n") : one.index("\nserver {")] == other[other.index("\n") : other.index("\nserver {")]
+
+
+def test_a_recipe_tells_its_options_from_which_it_is_rendered_again() -> None:
+    text = render(root=ROOT, listen=["10.0.0.11:8080", "[::1]:8080 default_server"], server_name="apps.example.org")
+    first = text.split("\n")[0]
+    options = first.removeprefix("# lockstep-recipe ")
+
+    assert options == '{"listen":["10.0.0.11:8080","[::1]:8080 default_server"],"server_name":"apps.example.org"}'
+    assert render_again(options, root=ROOT) == text
+    assert render_again(options, root="/srv/other") != text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "", "-", "null", "[]", "{}", '"x"', "[" * 2000, '{"listen":["80"]}', '{"listen":"80","server_name":"_"}',
+        '{"listen":null,"server_name":"_"}',
+        '{"listen":[],"server_name":"_"}', '{"listen":[80],"server_name":"_"}', '{"listen":[["80"]],"server_name":"_"}',
+        '{"listen":["80"],"server_name":null}', '{"listen":["80"],"server_name":"_","root":"/"}',
+        '{"listen":["80;"],"server_name":"_"}', '{"listen":["80"],"server_name":"a;b"}',
+        '{"listen":["80","80"],"server_name":"_"}', '{"listen":["8\\u00b2"],"server_name":"_"}',
+    ],
+)  # fmt: skip
+def test_options_that_nobody_can_have_given_are_refused(options: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|same|Expecting|brackets"):
+        render_again(options, root=ROOT)
 
 
 def test_segments_and_roots_are_those_that_an_inventory_allows() -> None:

@@ -255,6 +255,14 @@ def test_only_get_and_head_are_answered(site: Site, method: str, path: str) -> N
     assert (answer.status, answer.headers["Allow"], answer.pin) == (405, "GET, HEAD", None)
 
 
+def test_what_an_audit_has_written_comes_back_from_this_root_alone(site: Site) -> None:
+    assert site.fresh.get("/-/lockstep/place").status == 404
+    (site.fresh_tree.root / "state" / "place").write_text("0f" * 8)
+    answer = site.fresh.get("/-/lockstep/place")
+    assert (answer.status, answer.body, answer.cache, answer.pin) == (200, b"0f" * 8, ["no-store"], None)
+    assert site.apps.get("/-/lockstep/place").status == 404
+
+
 def test_before_the_first_deployment_there_is_nothing_and_no_pin(site: Site) -> None:
     for path in ("/", "/ToDo/", "/-/lockstep/activation", "/moduleservices/moduleversioninfo"):
         answer = site.fresh.get(path, dest="document")

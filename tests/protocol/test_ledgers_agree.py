@@ -16,6 +16,7 @@ from orchestrator.domain.deployment import (
     MOVES,
     Decision,
     Deployment,
+    Healing,
     Kind,
     Outcome,
     Plan,
@@ -184,9 +185,14 @@ ROTATION: dict[str, Callable[[Deployments], object]] = {
     "plan a deployment": lambda ledger: refused(lambda: ledger.plan(plan(2))),
     "readmit": lambda ledger: refused(lambda: whole(ledger, readmission(a=1))),
     "plan a readmission": lambda ledger: refused(lambda: ledger.plan(readmission(a=1, b=2))),
+    "heal": lambda ledger: refused(lambda: whole(ledger, HEALING)),
+    "plan to heal": lambda ledger: refused(lambda: ledger.plan(HEALING)),
     "abort": lambda ledger: [gone(ledger, row.id) for row in ledger.unfinished()],
     "finish": lambda ledger: [finished(ledger, row.id) for row in ledger.unfinished()],
 }
+
+
+HEALING: Plan = replace(plan(2), kind=Kind.HEAL, changes={}, healing=Healing(1, 9))
 
 
 def readmission(**readmits: int) -> Plan:
@@ -245,6 +251,9 @@ def told(ledger: Deployments) -> str:
 @given(st.lists(st.sampled_from(sorted(ROTATION)), max_size=12))
 @example(["deploy", "drain a", "drain b", "confirm 1", "plan a readmission", "drain a anew", "finish", "doubt 1"])
 @example(["deploy", "drain a", "readmit", "drain a", "confirm 2", "deploy", "readmit", "plan a readmission", "abort"])
+@example(
+    ["heal", "deploy", "plan a deployment", "abort", "heal", "plan to heal", "deploy", "drain a", "abort", "deploy"]
+)
 @example(["plan a readmission", "drain a", "drain a", "drain a anew", "confirm 1", "confirm 2", "confirm 2", "deploy"])
 def test_drains_and_readmissions_go_the_same_way_on_both(make_sql_ledger: MakeLedger, way: list[str]) -> None:
     memory, sql = MemoryLedger(), make_sql_ledger()

@@ -11,13 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.layout import Tree
 from tests.remote.frontend import Frontend, check_tree
-from tests.remote.packs import FILES, Stage, activation_name, sha256
+from tests.remote.packs import FILES, Stage, activation_name, objects_pack, sha256
 from tests.remote.shells import PATIENCE, Shell
 from tests.remote.shims import killed, recorded, shims
+from workers.distribution.packs import mending_pack
 
 OLD, NEW = Stage(3, {**FILES, "old": b"old"}), Stage(5)
 NEXT = Stage(6, {**FILES, "next": b"next"})
+WHOLE_OLD = mending_pack(OLD.trees, OLD.by_hash)
+#: One entry in each tree.
+PART_OF_OLD = mending_pack(
+    [Tree(OLD.trees[0].path, {}, OLD.trees[0].links), Tree(OLD.trees[1].path, {"old": sha256(b"old")}, {})], {}
+)
 RECIPE = ["recipe", "true", "--", "true"]
 
 
@@ -150,6 +157,22 @@ def repair_again(frontend: Frontend) -> None:
     assert frontend.names("incoming") == set()
 
 
+def heal_again(frontend: Frontend) -> None:
+    """What is served is never away for longer than it takes to rename."""
+    assert frontend.current == OLD.activation
+    assert frontend.run("replace", OLD.activation, "3", stdin=objects_pack(b"old")).verdict == "OK"
+    assert frontend.run("mend", OLD.activation, "3", stdin=WHOLE_OLD).verdict == "OK"
+    assert frontend.has(OLD)
+    assert frontend.has(NEW)
+    assert frontend.names("ahead") == {NEW.activation}
+    assert frontend.names("incoming") == set()
+
+
+def restore_again(frontend: Frontend) -> None:
+    assert frontend.run("restore", OLD.activation, "5").verdict == "OK"
+    assert (frontend.fence, frontend.current, frontend.armed) == (5, OLD.activation, set())
+
+
 def prune_again(frontend: Frontend) -> None:
     """What is served and what is staged was never touched; and an activation is whole or gone."""
     assert frontend.has(NEW)
@@ -177,6 +200,8 @@ CRASHES: Mapping[str, Crash] = {
     "assemble": Crash(["assemble", NEW.activation], objects_of_new, assemble_again, NEW.links_pack()),
     "repair: receive": Crash(["receive", OLD.activation], damaged_old, repair_again, OLD.objects_pack()),
     "repair: assemble": Crash(["assemble", OLD.activation], damaged_old_with_objects, repair_again, OLD.links_pack()),
+    "mend": Crash(["mend", OLD.activation, "3"], damaged_old_with_objects, heal_again, PART_OF_OLD),
+    "restore": Crash(["restore", OLD.activation, "5"], serving_new, restore_again),
     "activate": Crash(["activate", NEW.activation], staged_new, activate_again),
     "arm": Crash(["arm", NEW.activation], staged_new, activate_again, f"GO {NEW.activation}\n".encode()),
     "disarm": Crash(["disarm", NEW.activation], staged_new, disarm_again),

@@ -26,7 +26,7 @@ from tests.remote.packs import (
     symlink,
 )
 from tests.remote.shells import SCRIPT, Shell
-from workers.distribution.packs import link_pack, write_objects
+from workers.distribution.packs import link_pack, mending_pack, write_objects
 
 STAGE = Stage(1)
 
@@ -310,6 +310,10 @@ def test_an_account_without_rights_stages_flips_and_removes(shell: Shell, ground
             assert run("assemble", stage.activation, stdin=stage.links_pack()) == "OK", again
         assert run("arm", stage.activation, stdin=f"GO {stage.activation}\n".encode()) == "OK"
     assert run("disarm", activation_name(2)) == "REFUSED current"
+    second = Stage(2, {**FILES, "epoch": b"2"})
+    shutil.rmtree(root / "releases" / second.release / "scripts")
+    assert run("mend", second.activation, "2", stdin=mending_pack(second.trees, second.by_hash)) == "OK"
+    assert (root / "releases" / second.release / "scripts/app.js").exists()
     first = Stage(1, {**FILES, "epoch": b"1"})
     assert run("discard", first.activation, first.release, stdin=first.object_lines) == "OK"
     assert not (root / "releases" / first.release).exists()

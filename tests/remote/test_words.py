@@ -51,6 +51,7 @@ BAD_LINES = [
 BAD_COUNTS = [
     *(["init", "x"], ["probe", "x"], ["missing", "x"], ["listing"], ["verify"], ["discard"], ["arm"], ["receive"]),
     *(["drain", NAME], ["drain", NAME, "1", "1"], ["readmit", NAME], ["readmit", NAME, "1", "1"], ["prune"]),
+    *(["survey"], ["survey", "a" * 16, "x"], ["spoiled", "x"], ["mend", NAME], ["restore", NAME, "9", "x"]),
     *(["prune", NAME], ["arm", NAME, NAME], ["activate"], ["disarm", NAME, "x"], ["assemble", NAME, ""]),
     ["listing", f"activations/{NAME}", ""],
 ]
@@ -59,7 +60,8 @@ BAD_NUMBERS: list[str | bytes] = [
     *("5" * 100_000, b"1\xff"),
 ]
 OF_ACTIVATION = ["receive", "assemble", "verify", "arm", "activate", "disarm", "discard"]
-OF_MORE = {"drain": ["1"], "readmit": ["1"], "prune": ["0"]}
+OF_HEALING = ("replace", "mend", "remove", "restore")
+OF_MORE = {"drain": ["1"], "readmit": ["1"], "prune": ["0"], **{command: ["9"] for command in OF_HEALING}}
 
 
 def start_at_four(frontend: Frontend) -> None:
@@ -128,7 +130,7 @@ def test_a_root_without_a_command_is_refused(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("lines", BAD_LINES)
-@pytest.mark.parametrize("words", [("missing",), ("discard", NAME)])
+@pytest.mark.parametrize("words", [("missing",), ("spoiled",), ("discard", NAME)])
 def test_only_lines_of_hashes_are_objects(frontend: Frontend, words: tuple[str, ...], lines: str) -> None:
     start_at_four(frontend)
     before = snapshot(frontend.root)
@@ -138,8 +140,10 @@ def test_only_lines_of_hashes_are_objects(frontend: Frontend, words: tuple[str, 
 
 def test_nothing_but_init_works_where_there_is_no_tree(shell: Shell, ground: Path) -> None:
     before = snapshot(ground)
-    for command in ("probe", "missing", "listing", "recipe", *OF_ACTIVATION, *OF_MORE):
+    for command in ("probe", "missing", "spoiled", "listing", "recipe", *OF_ACTIVATION, *OF_MORE):
         assert shell.run(ground / "root", command, NAME).verdict == "REFUSED uninitialised"
+    assert shell.run(ground / "root", "survey", "a" * 16).verdict == "REFUSED uninitialised"
+    assert shell.run(ground / "root", "inspect", "quick", "by-hash").verdict == "REFUSED uninitialised"
     assert snapshot(ground) == before
 
 
@@ -155,7 +159,7 @@ WORDS = st.one_of(
 
 @FUZZ
 @given(
-    command=st.sampled_from(["init", "probe", "missing", "listing", *OF_ACTIVATION, *OF_MORE]),
+    command=st.sampled_from(["init", "probe", "missing", "listing", "inspect", *OF_ACTIVATION, *OF_MORE]),
     words=st.lists(WORDS, max_size=4),
     stdin=st.one_of(st.just(b""), st.binary(max_size=100), st.just(f"GO {activation_name(6)}\n".encode())),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.simulator.__main__ import BLOCK, runs
 
 #: `make simulate` takes five times as many.
-SEEDS = 4_000
+SEEDS = 2_000
 
 FIRST_HALF = range(0, SEEDS // 2, 10 * BLOCK)
 SECOND_HALF = range(SEEDS // 2, SEEDS, 10 * BLOCK)

@@ -13,12 +13,13 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from orchestrator.domain.layout import Layout
+from orchestrator.domain.layout import Layout, Tree
 
 #: Level 1: a worker compresses 5 times as fast as at level 6, for streams a tenth larger.
 COMPRESSION = 1
@@ -47,16 +48,23 @@ def write_objects(target: IO[bytes], objects: Sequence[str], open_object: Callab
 
 def link_pack(layout: Layout) -> bytes:
     """A pack for `assemble`: every link of every release, so that one that somebody has changed is put right."""
+    return _pack_of_links((replace(layout.activation, path="activation"), *layout.releases), layout.by_hash)
+
+
+def mending_pack(trees: Iterable[Tree], by_hash: Mapping[str, str]) -> bytes:
+    """A pack for `mend`: the entries of `releases/…` and `activations/…` that are to be put right, and no others."""
+    return _pack_of_links(trees, by_hash)
+
+
+def _pack_of_links(trees: Iterable[Tree], by_hash: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.GNU_FORMAT, compresslevel=COMPRESSION) as tar:
-        for path, sha in sorted(layout.activation.files.items()):
-            tar.addfile(_hard_link(f"tree/activation/{path}", sha))
-        for path, target in sorted(layout.activation.links.items()):
-            tar.addfile(_member(f"tree/activation/{path}", tarfile.SYMTYPE, target))
-        for release in layout.releases:
-            for path, sha in sorted(release.files.items()):
-                tar.addfile(_hard_link(f"tree/{release.path}/{path}", sha))
-        for key, sha in sorted(layout.by_hash.items()):
+        for tree in trees:
+            for path, sha in sorted(tree.files.items()):
+                tar.addfile(_hard_link(f"tree/{tree.path}/{path}", sha))
+            for path, target in sorted(tree.links.items()):
+                tar.addfile(_member(f"tree/{tree.path}/{path}", tarfile.SYMTYPE, target))
+        for key, sha in sorted(by_hash.items()):
             tar.addfile(_hard_link(f"tree/by-hash/{key}", sha))
     return buffer.getvalue()
 

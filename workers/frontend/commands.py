@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.domain.activation import NAME as ACTIVATION
@@ -114,48 +114,57 @@ class Probed:
     ahead: frozenset[str] = field(default_factory=frozenset)
 
 
+SINGLE: Mapping[str, re.Pattern[str]] = {
+    "script": SHA256,
+    "fence": EPOCH,
+    "current": ACTIVATION,
+    "drained": re.compile("yes|no"),
+    "drain": EPOCH,
+    "free": re.compile("[0-9]{1,20}"),
+    "clock": CLOCK,
+}
+SEVERAL: Mapping[str, re.Pattern[str]] = {"activation": ACTIVATION, "release": RELEASE, "ahead": ACTIVATION}
+
+
+def read_state(
+    command: Command, single: Mapping[str, re.Pattern[str]], stdout: bytes, status: int | None
+) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
+    """A state's lines: those of `single`, each there once, and those of `SEVERAL`. Every one must have its form."""
+    once: dict[str, str] = {}
+    often: dict[str, set[str]] = {key: set() for key in SEVERAL}
+    patterns = {**single, **SEVERAL}
+    for line in command.lines(stdout, status):
+        key, _, value = line.partition(" ")
+        if key not in patterns or not patterns[key].fullmatch(value) or key in once:
+            raise unintelligible(command.name, stdout, status)
+        if key in often:
+            often[key].add(value)
+        else:
+            once[key] = value
+    contradicts = once.get("drained") == "no" and once.get("drain") != "0"
+    if len(once) != len(single) or contradicts:
+        raise unintelligible(command.name, stdout, status)
+    return once, {key: frozenset(values) for key, values in often.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Probe(Command):
     """Ask for the frontend's state."""
 
     def parse(self, stdout: bytes, status: int | None) -> Probed:
         """The state; every line must have its form, and none may be missing."""
-        single: dict[str, str] = {}
-        several: dict[str, set[str]] = {"activation": set(), "release": set(), "ahead": set()}
-        patterns = {
-            "script": SHA256,
-            "fence": EPOCH,
-            "current": ACTIVATION,
-            "drained": re.compile("yes|no"),
-            "drain": EPOCH,
-            "free": re.compile("[0-9]{1,20}"),
-            "clock": CLOCK,
-            "activation": ACTIVATION,
-            "release": RELEASE,
-            "ahead": ACTIVATION,
-        }
-        for line in self.lines(stdout, status):
-            key, _, value = line.partition(" ")
-            if key not in patterns or not patterns[key].fullmatch(value) or key in single:
-                raise unintelligible(self.name, stdout, status)
-            if key in several:
-                several[key].add(value)
-            else:
-                single[key] = value
-        contradicts = single.get("drained") == "no" and single.get("drain") != "0"
-        if len(single) + len(several) != len(patterns) or contradicts:
-            raise unintelligible(self.name, stdout, status)
+        once, often = read_state(self, SINGLE, stdout, status)
         return Probed(
-            script=single["script"],
-            fence=int(single["fence"]),
-            current=ActivationName.parse(single["current"]),
-            drained=single["drained"] == "yes",
-            drain=int(single["drain"]),
-            free=int(single["free"]),
-            clock=float(single["clock"]),
-            activations=frozenset(several["activation"]),
-            releases=frozenset(several["release"]),
-            ahead=frozenset(several["ahead"]),
+            script=once["script"],
+            fence=int(once["fence"]),
+            current=ActivationName.parse(once["current"]),
+            drained=once["drained"] == "yes",
+            drain=int(once["drain"]),
+            free=int(once["free"]),
+            clock=float(once["clock"]),
+            activations=often["activation"],
+            releases=often["release"],
+            ahead=often["ahead"],
         )
 
 
@@ -172,6 +181,11 @@ class Missing(Command):
                 raise unintelligible(self.name, stdout, status)
             found.append(sha)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled(Missing):
+    """Which of them it lacks, or has with other bytes, another mode or another time than its name tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +274,7 @@ class Arm(OfActivation):
 
     def parse(self, stdout: bytes, status: int | None) -> float | None:
         """After the word: when it flipped."""
-        return _flipped(self, self.lines(stdout, status), stdout, status)
+        return flipped(self, self.lines(stdout, status), stdout, status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +283,10 @@ class Activate(OfActivation):
 
     def parse(self, stdout: bytes, status: int | None) -> float | None:
         """When it flipped, None where it had flipped before."""
-        return _flipped(self, self.lines(stdout, status), stdout, status)
+        return flipped(self, self.lines(stdout, status), stdout, status)
 
 
-def _flipped(command: OfActivation, lines: list[str], stdout: bytes, status: int | None) -> float | None:
+def flipped(command: OfActivation, lines: list[str], stdout: bytes, status: int | None) -> float | None:
     """From ``ACTIVE <activation> <clock>``; the activation is this one or a later one. A clock of 0 is none."""
     if lines == ["STOODDOWN"]:
         raise RefusedError(f"{command.name}: stood down, because no word came in time or the channel broke")

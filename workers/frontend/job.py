@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache, partial
 
 from inventory.model import Fleet, Frontend
@@ -13,7 +13,7 @@ from orchestrator.domain.deployment import Deployment, Kind
 from orchestrator.domain.described import Described
 from orchestrator.domain.layout import Layout
 from orchestrator.domain.release import Manifest
-from orchestrator.domain.retention import retained
+from orchestrator.domain.retention import Keeping, retained
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Deployments
 from orchestrator.services.coordinator import found
@@ -33,10 +33,10 @@ class Held:
 class Prepared:
     """What is the same for all frontends of a deployment.
 
-    `own` is the deployment's activation; `earlier` are those that a readmitted frontend must hold as well, oldest
-    first. `kept` are the earlier activations that stay, `served` all that were ever committed before. Releases by
-    digest, those of builds in the field as well; the manifests `previous` by app, as committed before. `sizes` are
-    those of all files, in bytes, by SHA-256.
+    `own` is the deployment's activation; `earlier` are those that a frontend which comes back, or is put right, must
+    hold as well, oldest first. `kept` are the earlier activations that stay, `served` all that were ever committed
+    before. Releases by digest, those of builds in the field as well; the manifests `previous` by app, as committed
+    before. `sizes` are those of all files, in bytes, by SHA-256.
     """
 
     deployment: Deployment
@@ -55,8 +55,7 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
     deployment = found(ledger, number)
     fleet = Fleet.model_validate(deployment.plan.snapshot)
     before = ledger.committed(fleet.key, before=deployment.epoch)
-    age = timedelta(hours=fleet.policy.keep_hours)
-    kept = retained([deployment, *before], fleet.policy.keep, age, now)[1:]
+    kept = retained([deployment, *before], Keeping.of(deployment.plan.snapshot), now)[1:]
     read = lru_cache(maxsize=None)(partial(described, artifacts))
 
     def held(row: Deployment) -> Held:
@@ -64,8 +63,8 @@ def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: dateti
         return Held(row.name, layout(activation, {digest: read(digest) for digest in activation.digests()}))
 
     own = held(deployment)
-    # Only a frontend that comes back may lack what the others keep.
-    earlier = tuple(held(row) for row in reversed(kept)) if deployment.plan.kind is Kind.READMIT else ()
+    # Only a frontend that comes back, or that somebody has changed, may lack what the others keep.
+    earlier = () if deployment.plan.kind.moves else tuple(held(row) for row in reversed(kept))
     return Prepared(
         deployment,
         fleet,
@@ -105,6 +104,11 @@ class Job:
     def readmits(self) -> bool:
         """Whether this frontend comes back, at an epoch that is committed."""
         return self.deployment.plan.kind is Kind.READMIT
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """All that the frontend must hold, what it serves first."""
+        return (self.prepared.own, *reversed(self.prepared.earlier))
 
     def to_bring(self, probed: Probed) -> list[Held]:
         """The earlier activations that the frontend must hold and does not, as far as it takes any below its fence.

@@ -6,13 +6,15 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any, BinaryIO
 
 from orchestrator.domain.activation import NOTHING, ActivationName
-from orchestrator.domain.deployment import Step
+from orchestrator.domain.deployment import Healing, Step
 from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
 from orchestrator.domain.layout import Layout
+from orchestrator.ota.expected import expectations
 from orchestrator.ports import Artifacts
 from workers.distribution.packs import PackShelf, chunks, link_pack
 from workers.frontend.answers import ScriptRefusedError
@@ -20,8 +22,9 @@ from workers.frontend.commands import Activate, Assemble, Disarm, Missing, Probe
 from workers.frontend.connections import Connections
 from workers.frontend.disk import check_disk
 from workers.frontend.job import Held, Job
+from workers.frontend.mending import Mending
 from workers.frontend.readiness import probe, ready
-from workers.frontend.serving import Served, expectations
+from workers.frontend.serving import Served
 from workers.frontend.transport import CONNECT_SECONDS, SHORT_SECONDS, Session
 from workers.rotation import take_out
 
@@ -65,6 +68,8 @@ class Steps:
         """
         began = time.monotonic()
         session = self.session(job, job.fleet.policy.stage_seconds)
+        if (healing := job.deployment.plan.healing) is not None:
+            return {**self._heal(job, session, healing), "seconds": round(time.monotonic() - began, 3)}
         found = ready(session)
         sent: list[tuple[int, int]] = []
         if job.readmits:
@@ -93,15 +98,10 @@ class Steps:
         began = time.monotonic()
         name, fleet = job.deployment.name, job.fleet
         session = self.session(job, fleet.policy.verify_seconds)
-        # What is served can't be discarded; an activation of its epoch that nobody has can.
-        fencing = ActivationName(name.epoch, NOTHING.nonce) if job.readmits else name
-        for held in (*job.prepared.earlier, job.prepared.own):
-            try:
-                check_disk(session, fencing, held, fleet.policy.verify_seconds)
-            except RefusedError as error:
-                if job.readmits:
-                    raise RefusedError(**{**error.problem.as_dict(), "remedy": START_ANEW}) from error
-                raise
+        if (healing := job.deployment.plan.healing) is not None:
+            Mending(session, job, healing, fleet.policy.verify_seconds).prove()
+        else:
+            _check_disk(session, job)
         sample = None if fleet.policy.verify == "all" else fleet.policy.verify
         seed = f"{job.deployment.id}/{job.frontend.name}"
         activation, prepared = job.deployment.activation, job.prepared
@@ -114,6 +114,9 @@ class Steps:
                 for _, expected in expectations(activation, prepared.releases, prepared.previous, sample, seed):
                     served.check(expected, name)
                     files += 1
+            if healing is not None:
+                # Nobody flips it, and nobody confirms it later.
+                served.check_activation(activation, None)
             requests = served.requests
         return {
             "served": digests,
@@ -131,7 +134,7 @@ class Steps:
         """What a new client is served. Then what nobody needs any more is removed: here the fleet is still held."""
         with Served(job.fleet, job.frontend) as served:
             served.check_activation(job.deployment.activation, None)
-        return {"activation": str(job.deployment.name), **({} if job.readmits else self._prune(job))}
+        return {"activation": str(job.deployment.name), **(self._prune(job) if job.deployment.plan.kind.moves else {})}
 
     def disarm(self, job: Job) -> Detail:
         """Fence the epoch and remove the activation; nothing to do where there is no tree yet."""
@@ -149,6 +152,14 @@ class Steps:
         drain = job.deployment.plan.readmits[job.frontend.name]
         take_out(job.fleet, job.frontend, job.deployment.name, drain, partial(self.session, job))
 
+    def _heal(self, job: Job, session: Session, healing: Healing) -> Detail:
+        """Put right what is wrong, in the place in which it is served."""
+        mending = Mending(session, job, healing, job.fleet.policy.stage_seconds)
+        mending.make_ready()
+        wrong = mending.look()
+        done = mending.mend(wrong, lambda objects: self._shelf.pack(objects, self._opener(mending.generated)))
+        return {**asdict(done), "connections": self._connections.opened(job.deployment.id, job.frontend.name)}
+
     def _bring(self, job: Job, session: Session, held: Held, probed: Probed) -> tuple[int, int]:
         """Objects and bytes that were sent."""
         root, limit = job.frontend.root, job.fleet.policy.stage_seconds
@@ -157,7 +168,7 @@ class Steps:
         sent = 0
         if missing:
             _check_space(job, held.layout, missing, probed)
-            with self._shelf.pack(missing, self._opener(held.layout)) as pack:
+            with self._shelf.pack(missing, self._opener(held.layout.generated)) as pack:
                 size = pack.seek(0, io.SEEK_END)
                 pack.seek(0)
                 session.ask(Receive(root, held.name), stdin=chunks(pack), limit=limit)
@@ -166,9 +177,9 @@ class Steps:
         session.ask(Assemble(root, held.name), stdin=[links], limit=limit)
         return len(missing), sent + len(links)
 
-    def _opener(self, layout: Layout) -> Callable[[str], BinaryIO]:
+    def _opener(self, generated: Mapping[str, bytes]) -> Callable[[str], BinaryIO]:
         def open_object(sha: str) -> BinaryIO:
-            content = layout.generated.get(sha)
+            content = generated.get(sha)
             return self._artifacts.open(sha) if content is None else io.BytesIO(content)
 
         return open_object
@@ -189,6 +200,20 @@ class Steps:
         except LockstepError as error:
             return {"pruned": 0, "prune_problem": error.problem.what}
         return {"pruned": pruned}
+
+
+def _check_disk(session: Session, job: Job) -> None:
+    """Every activation that must be there, the own one last."""
+    name = job.deployment.name
+    # What is served can't be discarded; an activation of its epoch that nobody has can.
+    fencing = ActivationName(name.epoch, NOTHING.nonce) if job.readmits else name
+    for held in reversed(job.held):
+        try:
+            check_disk(session, fencing, held, job.fleet.policy.verify_seconds)
+        except RefusedError as error:
+            if job.readmits:
+                raise RefusedError(**{**error.problem.as_dict(), "remedy": START_ANEW}) from error
+            raise
 
 
 def _check_space(job: Job, layout: Layout, missing: list[str], probed: Probed) -> None:

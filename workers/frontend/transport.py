@@ -161,6 +161,14 @@ class Conversation:
         del self._stdout[:end]
         return taken
 
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes of the output, fewer only where it ends: for answers that no memory need hold."""
+        while len(self._stdout) < size and self._more():
+            pass
+        taken = bytes(self._stdout[:size])
+        del self._stdout[:size]
+        return taken
+
     def finish(self) -> tuple[bytes, int | None]:
         """The rest of the output, and the exit status: None where the connection gave none."""
         while self._more():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, false, func, or_, select
 
 from orchestrator.adapters.ledger.tables import deployments
 from orchestrator.domain.activation import NOTHING, ActivationName
@@ -21,11 +22,11 @@ def deployment_row(number: int | None) -> Select[Any]:
 
 
 def committed(query: Select[Any], fleet: str) -> Select[Any]:
-    """Only the fleet's committed deployments, newest epoch first. Readmissions are none of them."""
+    """Only the fleet's committed deployments, newest epoch first: those that moved it."""
     mine = query.where(
         deployments.c.fleet == fleet,
         deployments.c.decision == Decision.COMMIT.value,
-        deployments.c.kind != Kind.READMIT.value,
+        deployments.c.kind.in_([kind.value for kind in Kind if kind.moves]),
     )
     return mine.order_by(deployments.c.epoch.desc())
 
@@ -35,6 +36,13 @@ def newest(connection: Connection, fleet: str) -> ActivationName:
     query = select(deployments.c.epoch, deployments.c.nonce).where(deployments.c.fleet == fleet)
     row = connection.execute(query.order_by(deployments.c.epoch.desc()).limit(1)).one_or_none()
     return NOTHING if row is None else ActivationName(*row)
+
+
+def of_environments(fleet: ColumnElement[str], environments: Collection[str]) -> ColumnElement[bool]:
+    """Whether the fleet of a row is of one of these environments."""
+    # Not LIKE, to which "Test" and "test" are the same in SQLite.
+    of = [func.substr(fleet, 1, len(each) + 1) == f"{each}/" for each in environments]
+    return or_(false(), *of)
 
 
 def standing(connection: Connection, number: int, column: ColumnElement[Any]) -> Any:

@@ -13,7 +13,6 @@ from sqlalchemy import (
     RowMapping,
     Select,
     case,
-    false,
     func,
     insert,
     or_,
@@ -24,7 +23,15 @@ from sqlalchemy import (
 from orchestrator.adapters.ledger.actions import DEPLOYMENT, came_to, deployment_action, drain_action, planned
 from orchestrator.adapters.ledger.drains import SqlDrains, lift_drains
 from orchestrator.adapters.ledger.failures import DuplicateError
-from orchestrator.adapters.ledger.queries import MAX_NUMBER, committed, deployment_row, newest, standing
+from orchestrator.adapters.ledger.holders import held_by_deployment
+from orchestrator.adapters.ledger.queries import (
+    MAX_NUMBER,
+    committed,
+    deployment_row,
+    newest,
+    of_environments,
+    standing,
+)
 from orchestrator.adapters.ledger.releases import SqlReleases
 from orchestrator.adapters.ledger.reports import SqlReports
 from orchestrator.adapters.ledger.rows import deployment_of, placements_of, plan_columns, trouble_column
@@ -43,7 +50,7 @@ from orchestrator.domain.deployment import (
     may_decide,
     overtaken,
 )
-from orchestrator.domain.errors import ConflictError, HeldError
+from orchestrator.domain.errors import ConflictError
 from orchestrator.domain.trail import ITSELF, Action
 from orchestrator.ports import Clock
 
@@ -68,8 +75,8 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
         """One transaction: nothing open, the next epoch, the row. The database's unique indexes guard both.
 
         Raises `ConflictError` while another deployment of the fleet is open, and where the releases of apps that
-        `plan.changes` does not name are not those that were committed last. A readmission's name is that of what the
-        fleet serves.
+        `plan.changes` does not name are not those that were committed last. What moves no fleet has the
+        name of what the fleet serves.
         """
         try:
             with self._database.writing() as connection:
@@ -84,10 +91,10 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
                 append(connection, planned(made), now)
                 return made
         except DuplicateError as error:
-            raise _held(plan.fleet, self.open_deployment(plan.fleet)) from error
+            raise held_by_deployment(plan.fleet, self.open_deployment(plan.fleet)) from error
 
     def _new_name(self, connection: Connection, plan: Plan) -> ActivationName:
-        if plan.kind is not Kind.READMIT:
+        if plan.kind.moves:
             return ActivationName(newest(connection, plan.fleet).epoch + 1, self._nonce())
         last = committed(select(deployments.c.epoch, deployments.c.nonce), plan.fleet).limit(1)
         row = connection.execute(last).one_or_none()
@@ -129,9 +136,7 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
         if before is not None:
             query = query.where(deployments.c.id < before)
         if environments is not None:
-            # Not LIKE, to which "Test" and "test" are the same in SQLite.
-            of = [func.substr(deployments.c.fleet, 1, len(each) + 1) == f"{each}/" for each in environments]
-            query = query.where(or_(false(), *of))
+            query = query.where(of_environments(deployments.c.fleet, environments))
         return self._deployments(query if fleet is None else query.where(deployments.c.fleet == fleet))
 
     def unfinished(self) -> list[Deployment]:
@@ -264,24 +269,3 @@ def _refuse_overtaken(connection: Connection, plan: Plan, number: int) -> None:
     found = connection.scalar(others) or 0
     if plan.after is not None and found != plan.after:
         raise overtaken(plan.fleet, found)
-
-
-def _held(fleet: str, holder: Deployment | None) -> ConflictError:
-    if holder is None:
-        return ConflictError(f"another deployment of {fleet} was planned at this moment", remedy="try again")
-    # What is committed can't be ended, only carried out.
-    way = f"or end it: lockstep abort {holder.id}"
-    if holder.decision is not None:
-        way = f"or have it carried on now: lockstep continue {holder.id}"
-    return HeldError(
-        f"deployment {holder.id} of {fleet} is open",
-        {
-            "deployment": holder.id,
-            "state": str(holder.state),
-            "actor": holder.plan.actor,
-            "since": holder.created_at.isoformat(timespec="milliseconds"),
-        },
-        expected="no open deployment of the fleet",
-        found=f"{holder.state}, by {holder.plan.actor}, since {holder.created_at:%Y-%m-%d %H:%M:%S} UTC",
-        remedy=f"wait for it: the same command with --wait; watch it: lockstep deployments show {holder.id}; {way}",
-    )

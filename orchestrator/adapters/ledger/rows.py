@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from orchestrator.domain.activation import ActivationName, Placement
-from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, Plan, Report, State, Step, Trouble
+from orchestrator.domain.audit.audit import Audit, AuditPlan, Known
+from orchestrator.domain.audit.audit import Outcome as AuditOutcome
+from orchestrator.domain.audit.finding import Finding, Seriousness
+from orchestrator.domain.audit.finding import Kind as FindingKind
+from orchestrator.domain.deployment import (
+    Decision,
+    Deployment,
+    Healing,
+    Kind,
+    Outcome,
+    Plan,
+    Report,
+    State,
+    Step,
+    Trouble,
+)
 from orchestrator.domain.rotation import Drain
 from orchestrator.ports import ReleaseRecord
 
@@ -54,6 +70,7 @@ def plan_columns(plan: Plan, name: ActivationName, now: datetime) -> Columns:
         "troubles": [],
         "readmits": dict(plan.readmits) or None,
         "updates": {each.app: each.document() for each in plan.updates} or None,
+        "healing": None if plan.healing is None else asdict(plan.healing),
     }
 
 
@@ -82,6 +99,7 @@ def deployment_of(row: RowMapping) -> Deployment:
         due_at=row["due_at"],
         expires_at=row["expires_at"],
         readmits=row["readmits"] or {},
+        healing=None if row["healing"] is None else Healing(**row["healing"]),
     )
     return Deployment(
         id=row["id"],
@@ -145,4 +163,77 @@ def drain_of(row: RowMapping) -> Drain:
         confirmed_at=row["confirmed_at"],
         lifted_at=row["lifted_at"],
         problem=row["problem"],
+    )
+
+
+def audit_columns(plan: AuditPlan, now: datetime) -> Columns:
+    """The row of an audit that is begun."""
+    return {
+        "fleet": plan.fleet,
+        "snapshot": dict(plan.snapshot),
+        "deep": plan.deep,
+        "policy": plan.policy,
+        "remove_extra": plan.remove_extra,
+        "actor": plan.actor,
+        "scheduled_at": plan.scheduled_at,
+        "begun_at": now,
+        "detail": {},
+    }
+
+
+def audit_of(row: RowMapping) -> Audit:
+    """An audit from its row."""
+    plan = AuditPlan(
+        fleet=row["fleet"],
+        snapshot=row["snapshot"],
+        deep=row["deep"],
+        policy=row["policy"],
+        actor=row["actor"],
+        remove_extra=row["remove_extra"],
+        scheduled_at=row["scheduled_at"],
+    )
+    return Audit(
+        id=row["id"],
+        plan=plan,
+        begun_at=row["begun_at"],
+        outcome=None if row["outcome"] is None else AuditOutcome(row["outcome"]),
+        ended_at=row["ended_at"],
+        detail=row["detail"],
+    )
+
+
+def finding_columns(finding: Finding) -> Columns:
+    """What a finding's row says of the finding itself."""
+    return {
+        "fleet": finding.fleet,
+        "frontend": finding.frontend,
+        "kind": finding.kind.value,
+        "path": finding.path,
+        "expected": finding.expected,
+        "found": finding.found,
+        "seriousness": finding.seriousness.value,
+    }
+
+
+def known_of(row: RowMapping) -> Known:
+    """A finding from its row, and what was done about it (`healed`, `escalated_at`)."""
+    finding = Finding(
+        fleet=row["fleet"],
+        frontend=row["frontend"],
+        kind=FindingKind(row["kind"]),
+        path=row["path"],
+        expected=row["expected"],
+        found=row["found"],
+        seriousness=Seriousness(row["seriousness"]),
+    )
+    return Known(
+        id=row["id"],
+        finding=finding,
+        first=row["first_audit"],
+        last=row["last_audit"],
+        opened_at=row["opened_at"],
+        seen_at=row["seen_at"],
+        closed_at=row["closed_at"],
+        healed=row["healed"],
+        escalated_at=row["escalated_at"],
     )

@@ -21,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     TypeDecorator,
     UniqueConstraint,
     text,
@@ -37,7 +38,7 @@ NAMING = {
 }
 
 #: The revision of these tables: the last of the migrations.
-REVISION = "0004"
+REVISION = "0005"
 
 metadata = MetaData(naming_convention=NAMING)
 
@@ -130,6 +131,7 @@ deployments = Table(
     Column("skew", Float),
     Column("readmits", JSON),
     Column("updates", JSON),
+    Column("healing", JSON),
     CheckConstraint("epoch > 0", name="epoch"),
     CheckConstraint(DECIDED, name="decided"),
     CheckConstraint(ENDED, name="ended"),
@@ -144,14 +146,14 @@ one_open = Index(
     postgresql_where=text("ended_at IS NULL"),
 )
 
-#: An epoch is one deployment's. Readmissions bring frontends to an epoch that was committed before.
+#: An epoch is one deployment's. Readmissions and healing bring frontends to an epoch that was committed before.
 one_of_epoch = Index(
     "uq_deployments_epoch",
     deployments.c.fleet,
     deployments.c.epoch,
     unique=True,
-    sqlite_where=text("kind <> 'readmit'"),
-    postgresql_where=text("kind <> 'readmit'"),
+    sqlite_where=text("kind NOT IN ('readmit', 'heal')"),
+    postgresql_where=text("kind NOT IN ('readmit', 'heal')"),
 )
 
 #: Installed apps in the field (docs/ota.md, "Builds in the field").
@@ -330,4 +332,100 @@ due_deliveries = Index(
     deliveries.c.entry,
     sqlite_where=text("due_at IS NOT NULL"),
     postgresql_where=text("due_at IS NOT NULL"),
+)
+
+#: Audits (docs/audits.md). Those of a schedule that were never begun have ended when their row is made.
+audits = Table(
+    "audits",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("fleet", String(127), nullable=False),
+    Column("snapshot", JSON, nullable=False),
+    Column("deep", Boolean(create_constraint=False), nullable=False),
+    Column("policy", String(16), nullable=False),
+    Column("remove_extra", Boolean(create_constraint=False), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("scheduled_at", UtcDateTime),
+    Column("begun_at", UtcDateTime, nullable=False),
+    Column("outcome", String(16)),
+    Column("ended_at", UtcDateTime),
+    Column("detail", JSON, nullable=False),
+    CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended"),
+)
+
+#: One open audit per fleet.
+one_audit = Index(
+    "uq_audits_open",
+    audits.c.fleet,
+    unique=True,
+    sqlite_where=text("ended_at IS NULL"),
+    postgresql_where=text("ended_at IS NULL"),
+)
+
+#: A moment of a schedule has one row, whoever was there first.
+one_of_moment = Index(
+    "uq_audits_scheduled",
+    audits.c.fleet,
+    audits.c.deep,
+    audits.c.scheduled_at,
+    unique=True,
+    sqlite_where=text("scheduled_at IS NOT NULL"),
+    postgresql_where=text("scheduled_at IS NOT NULL"),
+)
+
+#: From when on a fleet's schedule counts.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("fleet", String(127), primary_key=True),
+    Column("deep", Boolean(create_constraint=False), primary_key=True),
+    Column("starts_at", UtcDateTime, nullable=False),
+)
+
+#: What audits found. `identity` is the SHA-256 of what makes it the same finding in another audit.
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("identity", String(64), nullable=False),
+    Column("fleet", String(127), nullable=False),
+    Column("frontend", String(63), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("expected", Text, nullable=False),
+    Column("found", Text, nullable=False),
+    Column("seriousness", String(16), nullable=False),
+    Column("first_audit", Number, ForeignKey("audits.id"), nullable=False),
+    Column("last_audit", Number, ForeignKey("audits.id"), nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("closed_by", Number, ForeignKey("audits.id")),
+    CheckConstraint("(closed_at IS NULL) = (closed_by IS NULL)", name="closed"),
+)
+
+#: A finding is open once. The fleet comes first for those who ask for what is open in it.
+one_finding = Index(
+    "uq_findings_open",
+    findings.c.fleet,
+    findings.c.identity,
+    unique=True,
+    sqlite_where=text("closed_at IS NULL"),
+    postgresql_where=text("closed_at IS NULL"),
+)
+
+#: What audits did about findings, healed or given up, while that counts. A finding may have no row yet.
+treatments = Table(
+    "treatments",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("audit", Number, ForeignKey("audits.id"), nullable=False),
+    Column("fleet", String(127), nullable=False),
+    Column("identity", String(64), nullable=False),
+    Column("treatment", String(16), nullable=False),
+    Column("frontend", String(63), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("fleet", "identity", "treatment", "audit"),
 )

@@ -12,7 +12,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from orchestrator.adapters.sources.archive import STEP, damaged, opened, sound, tree_path
 from orchestrator.domain.contents import Directory, Entry, Link, Plain
@@ -33,10 +33,18 @@ _ODD = {
 _OF_ONE_FILE = frozenset({"path", "linkpath", "size"})
 
 
+class Readable(Protocol):
+    """What a tar archive is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next `size` bytes, fewer only where there are no more."""
+        ...
+
+
 class Forward(io.BufferedIOBase):
     """A stream that only moves forward, and by no more bytes than `allow` has let it since it was called last."""
 
-    def __init__(self, stream: BinaryIO | gzip.GzipFile, where: str) -> None:
+    def __init__(self, stream: Readable, where: str) -> None:
         self._stream = stream
         self._where = where
         self._position = 0
@@ -73,9 +81,14 @@ class Forward(io.BufferedIOBase):
 def tar_entries(path: Path, *, compressed: bool) -> Iterator[Entry]:
     """The members of a tar archive. Raises `ReleaseError` for what a release can't have, and where it is damaged."""
     with opened(path) as file:
-        stream = Forward(gzip.GzipFile(fileobj=file) if compressed else file, str(path))
-        yield from _members(stream, str(path))
-        _check_end(stream, str(path))
+        yield from stream_entries(gzip.GzipFile(fileobj=file) if compressed else file, str(path))
+
+
+def stream_entries(source: Readable, where: str) -> Iterator[Entry]:
+    """The members of a tar archive as it comes, by the same rules; `where` is its name in messages."""
+    stream = Forward(source, where)
+    yield from _members(stream, where)
+    _check_end(stream, where)
 
 
 def _members(stream: Forward, archive: str) -> Iterator[Entry]:

@@ -17,10 +17,11 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 class Holder(BaseModel):
-    """The open deployment that holds a fleet."""
+    """The open deployment that holds a fleet, or the open audit that holds it against others."""
 
-    deployment: int
-    state: str
+    deployment: int | None = None
+    audit: int | None = None
+    state: str | None = None
     actor: str
     since: str
 

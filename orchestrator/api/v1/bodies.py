@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from inventory.names import APP, NAME
 from orchestrator.api.v1.parameters import whole
 from orchestrator.domain.access import EVERYWHERE, Role
+from orchestrator.domain.audit.healing import Policy
 from orchestrator.domain.build import ID, PLATFORM
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.release import VERSION
@@ -119,6 +120,19 @@ class ReadmitFrontends(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"frontends": ["fe3"]}]})
 
     frontends: list[Name] = Field(min_length=1, max_length=10_000)
+
+
+class BeginAudit(Body):
+    """Hold a fleet against the ledger."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"deep": True, "policy": "report"}]})
+
+    deep: bool = Field(False, description="Hash every file again, also what did not change.")
+    # An enum has no strict form in JSON.
+    policy: Policy | None = Field(
+        None, strict=False, description="What is done about findings; the fleet's own without it."
+    )
+    remove_extra: bool = Field(False, description="Where it heals: remove what should not be there.")
 
 
 class RecordBuild(Body):

@@ -254,6 +254,66 @@ class FleetWithFrontends(Fleet):
     frontends: list[Frontend]
 
 
+class Hashed(BaseModel):
+    """What an audit read to hash it."""
+
+    files: int
+    bytes: int
+
+
+class Audit(BaseModel):
+    """An audit. `outcome` is null while it is open; only `consistent` says that nothing is wrong."""
+
+    id: int
+    fleet: str = Field(examples=["Production/web"])
+    deep: bool
+    policy: str = Field(examples=["report"])
+    remove_extra: bool
+    cause: str = Field(examples=["operator"])
+    actor: str
+    scheduled_at: Time | None
+    begun_at: Time
+    ended_at: Time | None
+    outcome: str | None = Field(examples=["consistent"])
+    epoch: int | None
+    frontends: int | None
+    seconds: float | None
+    hashed: Hashed | None
+    opened: int | None
+    open: int | None
+    closed: int | None
+    healed: int | None
+    healing: int | None = Field(description="The deployment that healed.")
+    escalated: int | None
+    troubles: list[Trouble] | None
+    drained: list[str] | None
+    not_drained: dict[str, str] | None
+    problem: dict[str, str] | None
+    reason: str | None = Field(description="Why it was never begun.")
+
+
+class Finding(BaseModel):
+    """One difference. `frontend` is empty for what the whole fleet shows, `path` where the kind says all."""
+
+    id: int
+    fleet: str = Field(examples=["Production/web"])
+    frontend: str = Field(examples=["fe1"])
+    kind: str = Field(examples=["file-changed"])
+    path: str
+    seriousness: str = Field(examples=["clients"])
+    what: str
+    expected: str
+    found: str
+    remedy: str
+    first_audit: int
+    last_audit: int
+    opened_at: Time
+    seen_at: Time
+    closed_at: Time | None
+    healed: int
+    escalated_at: Time | None
+
+
 class Build(BaseModel):
     """An installed app in the field."""
 

@@ -53,7 +53,7 @@ class MemoryLedger:
         rows = [
             row
             for row in self.history(fleet, len(self._rows))
-            if row.decision is Decision.COMMIT and row.plan.kind is not Kind.READMIT
+            if row.decision is Decision.COMMIT and row.plan.kind.moves
         ]
         return [row for row in rows if before is None or row.epoch < before][:limit]
 
@@ -89,7 +89,7 @@ class MemoryLedger:
         newest = max((row.id for row in self._rows.values() if row.plan.fleet == plan.fleet), default=0)
         if plan.after not in (None, newest):
             raise overtaken(plan.fleet, newest)
-        if plan.kind is Kind.READMIT:
+        if not plan.kind.moves:
             last = self.committed(plan.fleet, limit=1)
             if not last:
                 raise ConflictError(f"{plan.fleet} serves nothing yet")

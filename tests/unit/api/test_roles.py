@@ -10,6 +10,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, Mount
 
 from orchestrator.api.app import make_app
+from orchestrator.domain.audit.audit import Outcome
 from orchestrator.domain.lifetime import keys
 from tests.unit.api.service import Client, Here
 
@@ -61,6 +62,11 @@ ALLOWED: dict[str, frozenset[str]] = {
     f"GET {V1}/deployments/{{number}}/reports": READS,
     f"POST {V1}/deployments/{{number}}/continue": STOPS,
     f"POST {V1}/deployments/{{number}}/abort": STOPS,
+    f"POST {FLEET}/audits": MOVES,
+    f"GET {V1}/audits": KNOWN,
+    f"GET {V1}/audits/{{number}}": READS,
+    f"GET {V1}/audits/{{number}}/findings": READS,
+    f"GET {V1}/findings": KNOWN,
     f"GET {V1}/builds": KNOWN,
     f"POST {V1}/environments/{{environment}}/builds": MOVES,
     f"POST {V1}/environments/{{environment}}/builds/{{app}}/{{build}}/retire": MOVES,
@@ -107,6 +113,7 @@ BODIES: dict[str, object] = {
     f"POST {FLEET}/rollback": {},
     f"POST {FLEET}/drain": {"frontend": "fe1"},
     f"POST {FLEET}/readmit": {"frontends": ["fe1"]},
+    f"POST {FLEET}/audits": {"policy": "heal"},
     f"POST {V1}/environments/{{environment}}/builds": {"app": "ToDo", "build": "1", "version": "1.0.0"},
     f"POST {V1}/tokens": {"name": "x", "roles": [{"role": "viewer"}]},
     f"POST {LIFETIME}/environments/{{environment_key}}/applications/{{application_key}}/versions": {"Version": "1.0.0"},
@@ -140,6 +147,8 @@ KEYS = {name: f"{name}_key" for name in ("environment", "application", "version"
 def here(tmp_path_factory: pytest.TempPathFactory) -> Here:
     here = Here(tmp_path_factory.mktemp("roles"))
     here.deployed()
+    fleet = next(each for each in here.inventory().fleets if each.environment == "Production")
+    here.audits.end_audit(here.auditing.begin(fleet, "tests").id, Outcome.CONSISTENT, {})
     return here
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.deployment import Deployment
-from orchestrator.domain.retention import retained
+from orchestrator.domain.retention import Keeping, retained
 from tests.protocol.simulation.ledger import MOMENT as NOW
 from tests.protocol.simulation.ledger import MemoryLedger
 from tests.protocol.simulation.plans import plan
@@ -43,7 +43,7 @@ def committed(hours_ago: Sequence[int | None]) -> list[Deployment]:
 def kept(hours_ago: Sequence[int | None], keep: int, age: int) -> list[int]:
     """The places of what stays."""
     rows = committed(hours_ago)
-    return [rows.index(row) for row in retained(rows, keep, timedelta(hours=age), NOW)]
+    return [rows.index(row) for row in retained(rows, Keeping(keep, timedelta(hours=age)), NOW)]
 
 
 def test_what_stays_is_what_is_served_so_many_before_and_what_was_served_a_short_time_ago() -> None:
@@ -80,3 +80,20 @@ def test_so_many_stay_newest_first_and_with_more_room_none_less(
     assert stays == sorted(stays)
     assert stays[: keep + 1] == list(range(min(keep + 1, len(hours_ago))))
     assert set(stays) <= set(kept(hours_ago, keep + 1, age)) & set(kept(hours_ago, keep, age + 1))
+
+
+def test_what_was_let_go_is_not_asked_for_again_when_the_fleet_keeps_more() -> None:
+    """The oldest two deployments kept one activation each, the newest keeps five."""
+    rows = committed([1, 2, 3, 4, 5])
+    policies = [5, 5, 5, 1, 1]
+    rows = [
+        replace(row, ended_at=row.decided_at, plan=replace(row.plan, snapshot={"policy": {"keep": k, "keep_hours": 0}}))
+        for row, k in zip(rows, policies, strict=True)
+    ]
+    # The fourth let the fifth stay, as the one before; the third, which kept five, let both stay. So do all since.
+    assert [rows.index(row) for row in retained(rows, Keeping(5, timedelta(0)), NOW)] == [0, 1, 2, 3, 4]
+    rows[2] = replace(rows[2], plan=replace(rows[2].plan, snapshot={"policy": {"keep": 1, "keep_hours": 0}}))
+    assert [rows.index(row) for row in retained(rows, Keeping(5, timedelta(0)), NOW)] == [0, 1, 2, 3]
+    # What was served lately stayed, whatever the number.
+    rows[2] = replace(rows[2], plan=replace(rows[2].plan, snapshot={"policy": {"keep": 1, "keep_hours": 48}}))
+    assert [rows.index(row) for row in retained(rows, Keeping(5, timedelta(0)), NOW)] == [0, 1, 2, 3, 4]

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from inventory import loader
 from inventory.document import Node, read
-from inventory.model import Environment, Fleet, Frontend, Gate, Gates, LoadBalancer, MountedApp, Policy
+from inventory.model import Audits, Environment, Fleet, Frontend, Gate, Gates, LoadBalancer, MountedApp, Policy
 from inventory.problem import Report
 
 TEXT = loader.EXAMPLE.read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ OWN_KEYS = {
 }
 FIELDS = {
     (model.__name__, name): info
-    for model in (Environment, MountedApp, Fleet, Frontend, Gate, Gates, LoadBalancer, Policy)
+    for model in (Environment, MountedApp, Fleet, Frontend, Gate, Gates, LoadBalancer, Policy, Audits)
     for name, info in model.model_fields.items()
     if name not in OWN_KEYS.get(model.__name__, set())
 }
@@ -52,6 +52,8 @@ def stands_for(field: tuple[str, ...]) -> str:
             return "Environment"
         case ("environments", _, "fleets", _, _):
             return "Fleet"
+        case (*_, "audits", _):
+            return "Audits"
         case (*_, "policy", _):
             return "Policy"
         case (*_, "gates", _):
@@ -98,7 +100,7 @@ def test_it_says_each_field_s_default_and_limits(field: tuple[str, str], info: F
         assert "Every field has a default" in said
     elif info.is_required():
         assert "no default" in said or "at least one" in said
-    elif default is None or isinstance(default, Gates):
+    elif default is None or isinstance(default, Gates | Audits):
         assert "default: none" in said
     else:
         shown = default.value if isinstance(default, StrEnum) else str(default).lower() if default is False else default

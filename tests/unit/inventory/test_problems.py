@@ -22,7 +22,7 @@ CASES = {
         "zzz",
         f"{WEB}.zzz",
         "is not a field",
-        "one of apps, frontends, policy, load_balancer, gates, host, url, defaults",
+        "one of apps, frontends, policy, load_balancer, gates, audits, host, url, defaults",
     ),
     "unknown app": ("[ToDo, Portal]", "[ToDo, Potral]", "Potral", f"{WEB}.apps", "names no app", "'Portal', perhaps"),
     "app twice": (

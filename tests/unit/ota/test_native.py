@@ -12,9 +12,9 @@ from orchestrator.domain.described import Described
 from orchestrator.domain.layout import Layout
 from orchestrator.domain.release import Manifest
 from orchestrator.ota.documents import documents, token
+from orchestrator.ota.expected import Expected, expectations
 from orchestrator.ota.layouts import layout
 from tests.unit.ota.test_documents import file
-from workers.frontend.serving import Expected, expectations
 
 NAME = ActivationName(4, "0123456789abcdef")
 SHARED = file("lib/a b.js", b"of every version")

@@ -41,6 +41,7 @@ class Messages:
 
     coordinated: list[int] = field(default_factory=list)
     drained: list[int] = field(default_factory=list)
+    audited: list[int] = field(default_factory=list)
     broken: bool = False
 
     def coordinate(self, number: int) -> None:
@@ -52,6 +53,11 @@ class Messages:
         if self.broken:
             raise UnansweredError("the broker may not have taken the work")
         self.drained.append(number)
+
+    def audit(self, number: int) -> None:
+        if self.broken:
+            raise UnansweredError("the broker may not have taken the work")
+        self.audited.append(number)
 
     def step(self, number: int, ask: Ask) -> None:
         raise AssertionError(f"the services ask for no step: {number} {ask}")

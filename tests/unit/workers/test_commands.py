@@ -31,9 +31,12 @@ from workers.frontend.commands import (
     Readmit,
     Receive,
     Recipe,
+    Spoiled,
     Verify,
     shell_line,
 )
+from workers.frontend.healing import Mend, Remove, Replace, Restore
+from workers.frontend.survey import Survey
 
 ROOT = "/srv/lockstep"
 NAME = ActivationName(7, "00112233445566aa")
@@ -45,6 +48,12 @@ LINES: list[tuple[Command, str]] = [
     (Init(ROOT), f"{SCRIPT} init"),
     (Probe(ROOT), f"{SCRIPT} probe"),
     (Missing(ROOT), f"{SCRIPT} missing"),
+    (Survey(ROOT, "0f" * 8), f"{SCRIPT} survey 0f0f0f0f0f0f0f0f"),
+    (Spoiled(ROOT), f"{SCRIPT} spoiled"),
+    (Replace(ROOT, NAME, 9), f"{SCRIPT} replace 7-00112233445566aa 9"),
+    (Mend(ROOT, NAME, 9), f"{SCRIPT} mend 7-00112233445566aa 9"),
+    (Remove(ROOT, NAME, 9), f"{SCRIPT} remove 7-00112233445566aa 9"),
+    (Restore(ROOT, NAME, 9), f"{SCRIPT} restore 7-00112233445566aa 9"),
     (Receive(ROOT, NAME), f"{SCRIPT} receive 7-00112233445566aa"),
     (Assemble(ROOT, NAME), f"{SCRIPT} assemble 7-00112233445566aa"),
     (Verify(ROOT, NAME, (RELEASE,)), f"{SCRIPT} verify 7-00112233445566aa {RELEASE}"),
@@ -252,6 +261,30 @@ def test_a_flip_names_this_activation_or_a_later_one(parse: Flipping) -> None:
             parse(text.encode(), 0)
 
 
+def test_what_is_restored_is_exactly_this_activation() -> None:
+    restore = Restore(ROOT, NAME, 9)
+    assert restore.parse(f"ACTIVE {NAME} 12.5\nOK\n".encode(), 0) == 12.5
+    assert restore.parse(f"ACTIVE {NAME} 0\nOK\n".encode(), 0) is None
+    for text in (f"ACTIVE 8-{'0' * 16} 12.5\nOK\n", f"ACTIVE {NAME}\nOK\n", f"ACTIVE {NAME} x\nOK\n", "OK\n"):
+        with pytest.raises(UnansweredError):
+            restore.parse(text.encode(), 0)
+
+
+def test_a_survey_is_a_state_in_which_something_may_be_gone() -> None:
+    damaged = PROBE.replace("fence 6", "fence -").replace(f"current 6-{'0' * 16}", "current -")
+    good = damaged.replace("OK\n", "place -\nrecipe -\noptions -\nOK\n")
+    seen = Survey(ROOT, "0f" * 8).parse(good.encode(), 0)
+    assert (seen.fence, seen.current, seen.marked, seen.recipe, seen.options) == (None, "", False, "", "")
+    for bad in (
+        damaged,
+        good.replace("place -", f"place {'f0' * 8}"),
+        good.replace("recipe -", "recipe x"),
+        good.replace("options -", "options \u00e9"),
+    ):
+        with pytest.raises(UnansweredError):
+            Survey(ROOT, "0f" * 8).parse(bad.encode(), 0)
+
+
 def test_the_word_names_the_activation() -> None:
     arm = Arm(ROOT, NAME, 40)
     assert (arm.armed, arm.go) == (b"ARMED 7-00112233445566aa\n", b"GO 7-00112233445566aa\n")
@@ -266,6 +299,7 @@ def test_a_frontend_that_stood_down_said_no(parse: Flipping) -> None:
 SILENT = [
     *(Init(ROOT), Receive(ROOT, NAME), Assemble(ROOT, NAME), Disarm(ROOT, NAME)),
     *(Drain(ROOT, NAME, 12), Readmit(ROOT, NAME, 12)),
+    *(Replace(ROOT, NAME, 9), Mend(ROOT, NAME, 9), Remove(ROOT, NAME, 9)),
 ]
 
 
