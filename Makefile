@@ -9,7 +9,7 @@ SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
 NETWORK_PROGRAMS := $(if $(filter 0,$(shell id -u)),ip nft)
 TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb chromium $(NETWORK_PROGRAMS)
 
-.PHONY: help demo test simulate chaos ota partitions bench-audit fuzz fuzz-api check setup lock clean
+.PHONY: help demo test simulate chaos ota partitions shells bench-audit fuzz fuzz-api check setup lock clean
 
 help: ## What there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ ota: setup ## 200 deployments without a pause, under devices that update over th
 partitions: setup ## Workers cut off from frontends, at every point (docs/partitions.md). As root, half an hour.
 	$(BIN)/python -m deploy.programs $(SERVERS) $(NETWORK_PROGRAMS)
 	$(BIN)/python -m pytest tests/partitions -m '' -n 2 --dist load
+
+shells: setup ## The frontends' script under every shell, and killed before every process that it starts; minutes.
+	$(BIN)/python -m deploy.programs busybox dash
+	$(BIN)/python -m pytest tests/remote -m '' -n 2
 
 bench-audit: setup ## What an audit of a healthy fleet of FRONTENDS real servers costs.
 	$(BIN)/python -m deploy.programs $(SERVERS)

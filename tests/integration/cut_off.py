@@ -17,9 +17,12 @@ def run_and_cut_off(work: Coroutine[Any, Any, T]) -> T:
     A connection that stands at the very moment in which its task is cancelled is lost by AnyIO 4, which was about to
     hand it over: nobody can close it any more, and Python complains when it finds that out.
     """
+    # What was there before is not searched: that would take longer than the work.
+    gc.freeze()
     try:
         return asyncio.run(work)
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+        gc.unfreeze()

@@ -106,6 +106,14 @@ class Haproxy:
     def freeze(self) -> None:
         """It holds its sockets open and says nothing more."""
         os.kill(self.pid, signal.SIGSTOP)
+        # Each of its threads stops when it is told so, which may be after one more answer.
+        await_condition(lambda: all(state == "T" for state in _states(self.pid)))
+
+
+def _states(pid: int) -> list[str]:
+    """Of each thread, as proc(5) spells them."""
+    texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return [text.rpartition(") ")[2][0] for text in texts]
 
 
 @contextmanager

@@ -31,9 +31,9 @@ def all_shells(busybox: Path) -> dict[str, Shell]:
     return shells(busybox, Path(shutil.copy(SCRIPT, busybox.parent)))
 
 
-@pytest.fixture(scope="session", params=["dash", "busybox", "bash"])
+@pytest.fixture(scope="session", params=["dash", "busybox", pytest.param("bash", marks=pytest.mark.long)])
 def shell(request: pytest.FixtureRequest, all_shells: dict[str, Shell]) -> Shell:
-    """Each in turn."""
+    """Each in turn; bash where there is time (`make shells`), and in the tests that divide their work among all."""
     return all_shells[request.param]
 
 
