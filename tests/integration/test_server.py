@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from deploy.lab import Lab
+from orchestrator.domain.access import TOKEN
 from orchestrator.domain.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, key_of, sign, verify
 from tests.integration.operator import Operator, tree, wait_until
 
@@ -201,7 +202,9 @@ def test_a_receiver_that_was_down_all_the_time_hears_of_everything(server: Serve
 
 def test_no_secret_is_in_any_log(server: Server) -> None:
     token = server.http.headers["Authorization"].removeprefix("Bearer ")
-    secrets = (token, token.rpartition("_")[2], SECRET.removeprefix("whsec_"))
+    read = TOKEN.fullmatch(token)
+    assert read is not None
+    secrets = (token, read["secret"], SECRET.removeprefix("whsec_"))
     for path in _files(server.operator.home):
         if path.name != "secret":
             content = path.read_bytes()
