@@ -38,6 +38,8 @@ LOCK_SECONDS = 30
 LOOK_SECONDS = 1
 #: The exit code of a worker whose beat ended.
 BEAT_ENDED = 1
+#: How long the worker has, once its beat has ended, to hear that it is to end as well, in seconds.
+GRACE_SECONDS = 2.0
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -145,8 +147,8 @@ class Guard(bootsteps.StartStopStep):
 
     def _guard(self, beat: Any) -> None:
         beat.join()
-        # Who ends a group of processes tells both at once; Celery has then noted that the worker is to end.
-        if not self._stopping.is_set() and state.should_stop is None:
+        # Who ends a group of processes tells both at once; then Celery is about to note that the worker is to end.
+        if not self._stopping.wait(GRACE_SECONDS) and state.should_stop is None:
             log.error("the beat has ended, so this worker ends", exit_code=beat.exitcode)
             # As where a worker is told to end: it finishes what it has begun.
             state.should_stop = BEAT_ENDED
