@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import structlog
 
+from orchestrator.domain.audit.finding import Kind
+from orchestrator.domain.audit.trees import compare, compare_index
 from orchestrator.domain.deployment import Healing
 from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.layout import Layout, Tree
@@ -18,7 +20,7 @@ from workers.distribution.packs import chunks, mending_pack
 from workers.frontend.answers import ScriptRefusedError, printable
 from workers.frontend.commands import Init, Install, Spoiled
 from workers.frontend.healing import Mend, Remove, Replace, Restore
-from workers.frontend.inspection import BY_HASH, Inspect, Inspected, InspectedFile, InspectedTree
+from workers.frontend.inspection import BY_HASH, Inspect, Inspected, InspectedTree
 from workers.frontend.job import Job
 from workers.frontend.script import script, script_sha256
 from workers.frontend.survey import Survey, Surveyed
@@ -26,8 +28,6 @@ from workers.frontend.transport import SHORT_SECONDS, Session
 
 log = structlog.get_logger()
 
-#: How every object lies on a frontend: `lockstep-frontend receive`.
-MODE = 0o444
 _NOTHING = InspectedTree()
 
 #: Opens a pack of these objects, by their SHA-256.
@@ -76,24 +76,20 @@ class Mended:
 
 def find_wrong(trees: Iterable[Tree], by_hash: Mapping[str, str], inspected: Inspected) -> Wrong:
     """Where what was inspected is not what should be. Names of `by-hash` that nobody asks for are no matter."""
-    partial, extra = [], []
+    partial: list[Tree] = []
+    extra: list[str] = []
     for tree in trees:
-        found = inspected.trees[tree.path] or _NOTHING
-        files = {path: sha for path, sha in tree.files.items() if found.files.get(path) != InspectedFile(MODE, sha)}
-        links = {path: target for path, target in tree.links.items() if found.links.get(path) != target}
-        if files or links:
+        differences = list(compare(tree, inspected.trees[tree.path] or _NOTHING))
+        wrong = {each.path for each in differences if each.kind is not Kind.FILE_EXTRA}
+        files = {path: sha for path, sha in tree.files.items() if path in wrong}
+        links = {path: target for path, target in tree.links.items() if path in wrong}
+        if wrong:
             partial.append(Tree(tree.path, files, links))
-        extra += [f"{tree.path}/{path}" for path in _extra(tree, found)]
-    names = (inspected.trees[BY_HASH] or _NOTHING).links
-    wrong = {name: sha for name, sha in by_hash.items() if names.get(name) != f"../objects/{sha}"}
-    return Wrong(tuple(partial), wrong, tuple(extra))
-
-
-def _extra(tree: Tree, found: InspectedTree) -> Iterator[str]:
-    """What can be named: a path with a backslash is one whose name was not told."""
-    for path in sorted({*found.files, *found.links, *found.others}):
-        if path not in tree.files and path not in tree.links and "\\" not in path:
-            yield path
+        # A path with a backslash is one whose name was not told: nobody can name it.
+        odd = sorted(each.path for each in differences if each.path not in wrong and "\\" not in each.path)
+        extra += [f"{tree.path}/{path}" for path in odd]
+    moved = {each.path for each in compare_index(by_hash, inspected.trees[BY_HASH] or _NOTHING)}
+    return Wrong(tuple(partial), {name: sha for name, sha in by_hash.items() if name in moved}, tuple(extra))
 
 
 class Mending:
