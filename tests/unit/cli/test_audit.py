@@ -16,7 +16,7 @@ from orchestrator.cli.audit import begin, followed, watched
 from orchestrator.cli.findings import MOST_SHOWN, exit_of, report_lines
 from orchestrator.cli.junit import write_junit
 from orchestrator.cli.output import Exit
-from orchestrator.domain.audit.audit import Audit, Outcome
+from orchestrator.domain.audit.audit import Audit, AuditPlan, Outcome
 from orchestrator.domain.audit.finding import Finding, Kind, Seriousness
 from orchestrator.domain.audit.history import History
 from orchestrator.domain.errors import HeldError, UsageError
@@ -181,6 +181,19 @@ def test_ctrl_c_leaves_the_audit_running_and_says_how_to_see_it(here: Here) -> N
     assert f"lockstep audits show {audit.id}" in said(here, audit)
 
 
+class Holding(SqlAudits):
+    """A ledger that says each time that it refused to begin an audit."""
+
+    refused = threading.Semaphore(0)
+
+    def begin_audit(self, plan: AuditPlan) -> Audit:
+        try:
+            return super().begin_audit(plan)
+        except HeldError:
+            self.refused.release()
+            raise
+
+
 def test_with_wait_it_begins_once_nobody_holds_the_fleet(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
     first = begun(here)
     fleet = next(each for each in here.inventory().fleets if each.key == FLEET)
@@ -190,14 +203,14 @@ def test_with_wait_it_begins_once_nobody_holds_the_fleet(here: Here, capsys: pyt
 
     with pytest.raises(HeldError, match=f"audit {first.id}"):
         start(False)
+    here.audits = holding = Holding(here._engine, here.clock)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(start, True)
-        told = ""
-        while "waiting" not in told and not waiting.done():
-            told += capsys.readouterr().err
+        for _ in range(2):
+            assert holding.refused.acquire(timeout=60)
         here.audits.end_audit(first.id, Outcome.CONSISTENT, {})
         assert waiting.result(60).id > first.id
-    assert f"waiting: audit {first.id} of {FLEET} is open" in told + capsys.readouterr().err
+    assert f"waiting: audit {first.id} of {FLEET} is open" in capsys.readouterr().err
 
 
 def test_status_names_the_last_audit_and_what_is_open(here: Here, capsys: pytest.CaptureFixture[str]) -> None:

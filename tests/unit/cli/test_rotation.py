@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.bootstrap import Lockstep
 from orchestrator.cli import deployments
 from orchestrator.cli.app import main
@@ -109,6 +110,16 @@ def test_without_wait_whoever_holds_the_fleet_is_the_answer(world: World, lockst
         when_free(lockstep, WEB, False, lambda: planned(world))
 
 
+class Looked(SqlLedger):
+    """A ledger that says each time that it was asked who holds a fleet."""
+
+    looks = threading.Semaphore(0)
+
+    def open_deployment(self, fleet: str) -> Deployment | None:
+        self.looks.release()
+        return super().open_deployment(fleet)
+
+
 def test_with_wait_it_begins_once_the_fleet_is_free_and_says_whom_it_waits_for(
     world: World, lockstep: Lockstep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,17 +130,16 @@ def test_with_wait_it_begins_once_the_fleet_is_free_and_says_whom_it_waits_for(
         tries.append(1)
         return planned(world, "2.0.0")
 
+    lockstep.ledger = looked = Looked(lockstep._engine, lockstep.clock)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(when_free, lockstep, WEB, True, start)
-        said = ""
-        while "waiting" not in said and not waiting.done():
-            said += capsys.readouterr().err
+        for _ in range(2):
+            assert looked.looks.acquire(timeout=60)
         world.ledger.decide(held.id, Decision.ABORT, [])
         world.ledger.move(held.id, State.ABORTING, State.ABORTED)
         made = waiting.result(60)
     assert (made.epoch, tries) == (2, [1])
-    said += capsys.readouterr().err
-    assert said.count(f"waiting for deployment {held.id} (planned, by ann@ops") == 1
+    assert capsys.readouterr().err.count(f"waiting for deployment {held.id} (planned, by ann@ops") == 1
 
 
 def test_a_conflict_that_does_not_pass_is_not_waited_for(world: World, lockstep: Lockstep) -> None:
