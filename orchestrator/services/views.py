@@ -37,11 +37,11 @@ def deployment_view(deployment: Deployment) -> View:
         "frontends": list(plan.frontends),
         "actor": plan.actor,
         "hold": plan.hold,
-        "due_at": _time(plan.due_at),
-        "expires_at": _time(plan.expires_at) if plan.hold else None,
-        "created_at": _time(deployment.created_at),
-        "decided_at": _time(deployment.decided_at),
-        "ended_at": _time(deployment.ended_at),
+        "due_at": time_view(plan.due_at),
+        "expires_at": time_view(plan.expires_at) if plan.hold else None,
+        "created_at": time_view(deployment.created_at),
+        "decided_at": time_view(deployment.decided_at),
+        "ended_at": time_view(deployment.ended_at),
         "skew_ms": None if deployment.skew is None else round(deployment.skew * 1000, 3),
         "troubles": [trouble.as_dict() for trouble in deployment.troubles],
         "updates": dict(deployment.updates),
@@ -57,7 +57,7 @@ def report_view(report: Report) -> View:
         "outcome": str(report.outcome),
         "detail": dict(report.detail),
         "problem": dict(report.problem),
-        "at": _time(report.at),
+        "at": time_view(report.at),
     }
 
 
@@ -78,9 +78,9 @@ def drain_view(drain: Drain) -> View:
         "frontend": drain.frontend,
         "actor": drain.actor,
         "reason": drain.reason,
-        "created_at": _time(drain.created_at),
+        "created_at": time_view(drain.created_at),
         "confirmed": drain.confirmed,
-        "confirmed_at": _time(drain.confirmed_at),
+        "confirmed_at": time_view(drain.confirmed_at),
         "by": drain.by,
         "problem": dict(drain.problem),
     }
@@ -97,7 +97,7 @@ def fleet_view(ledger: Ledger, fleet: Fleet) -> View:
         "epoch": None if present is None else present.epoch,
         "activation": None if present is None else str(present.name),
         "apps": dict(apps),
-        "since": None if present is None else _time(present.decided_at),
+        "since": None if present is None else time_view(present.decided_at),
         "open": None if under_way is None else deployment_view(under_way),
         "rotation": {
             "serving": list(rotation.serving),
@@ -126,7 +126,7 @@ def release_view(record: ReleaseRecord) -> View:
         "digest": record.digest,
         "files": record.files,
         "size": record.size,
-        "created_at": _time(record.created_at),
+        "created_at": time_view(record.created_at),
     }
 
 
@@ -162,8 +162,8 @@ def build_view(build: Build) -> View:
         "version": build.version,
         "platform": build.platform,
         "actor": build.actor,
-        "created_at": _time(build.created_at),
-        "retired_at": _time(build.retired_at),
+        "created_at": time_view(build.created_at),
+        "retired_at": time_view(build.retired_at),
     }
 
 
@@ -176,9 +176,9 @@ def token_view(token: Token, now: datetime) -> View:
         "roles": [{"role": str(grant.role), "environment": grant.environment} for grant in token.grants],
         "state": state,
         "actor": token.actor,
-        "created_at": _time(token.created_at),
-        "expires_at": _time(token.expires_at),
-        "revoked_at": _time(token.revoked_at),
+        "created_at": time_view(token.created_at),
+        "expires_at": time_view(token.expires_at),
+        "revoked_at": time_view(token.revoked_at),
     }
 
 
@@ -198,5 +198,6 @@ def entry_view(entry: Entry) -> View:
     }
 
 
-def _time(moment: datetime | None) -> str | None:
+def time_view(moment: datetime | None) -> str | None:
+    """A time, to the millisecond; null where there is none."""
     return None if moment is None else moment.isoformat(timespec="milliseconds")

@@ -16,6 +16,7 @@ from orchestrator.cli.deployments import actor, choose
 from orchestrator.domain.audit.audit import Audit, Known
 from orchestrator.domain.audit.finding import Kind
 from orchestrator.domain.audit.healing import Policy
+from orchestrator.services.audits.report import found
 from orchestrator.settings import Settings
 from tests.integration.operator import PATIENCE, Operator
 
@@ -48,7 +49,7 @@ class Audited:
         fleet = choose(self.lockstep, "web")
         begun = self.lockstep.auditing.begin(fleet, actor(), deep=deep, policy=policy, remove_extra=remove_extra)
         deadline = time.monotonic() + PATIENCE
-        while (now := self.lockstep.auditing.found(begun.id)).outcome is None:
+        while (now := found(self.lockstep.audits, begun.id)).outcome is None:
             assert time.monotonic() < deadline, "the audit does not end"
             time.sleep(LOOK_SECONDS)
         return now

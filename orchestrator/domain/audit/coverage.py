@@ -30,7 +30,8 @@ _PARTS = {
     Kind.FLEET_SPLIT: MANIFESTS,
     Kind.ADDRESS_UNSEEN: ADDRESS,
 }
-_SERVED = {
+#: What a frontend answers over HTTP.
+SERVED = {
     Kind.DOCUMENT_SERVED,
     Kind.MANIFEST_SERVED,
     Kind.FILE_SERVED,
@@ -73,9 +74,9 @@ class Coverage:
             return self._saw("", f"answer {finding.path}") or self._saw("", ADDRESS)
         if finding.kind is Kind.SERVED_ELSEWHERE:
             return self._saw(frontend, f"answer {finding.path}")
-        if finding.kind in _SERVED and finding.path in self.obsolete:
+        if finding.kind in SERVED and finding.path in self.obsolete:
             return self._saw(frontend, ANYTHING)
-        if finding.kind in _SERVED:
+        if finding.kind in SERVED:
             return self._saw(frontend, f"answer {finding.path}") or (not self.sampled and self._saw(frontend, HTTP))
         return self._saw(frontend, self._part(finding))
 

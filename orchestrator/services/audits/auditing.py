@@ -1,4 +1,4 @@
-"""The use cases of audits: begin one, see how it went."""
+"""The use case of audits: begin one. `report` tells how it went."""
 
 from __future__ import annotations
 
@@ -51,11 +51,4 @@ class Auditing:
         except LockstepError as error:
             self.audits.end_audit(audit.id, Outcome.FAILED, {"problem": error.problem.as_dict()})
             raise
-        return audit
-
-    def found(self, number: int) -> Audit:
-        """The audit; `UsageError` where there is none."""
-        audit = self.audits.audit(number)
-        if audit is None:
-            raise UsageError(f"there is no audit {number}", remedy="see: lockstep audits list")
         return audit

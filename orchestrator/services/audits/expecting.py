@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from inventory.model import Fleet
 from orchestrator.domain.activation import Activation, Placement
 from orchestrator.domain.audit.audit import Audit, Known
+from orchestrator.domain.audit.coverage import SERVED
 from orchestrator.domain.audit.expectation import Ask, Expectation, Standing
 from orchestrator.domain.audit.finding import Kind, legible
 from orchestrator.domain.deployment import Deployment
@@ -26,8 +27,6 @@ from orchestrator.ports import Artifacts, Clock, Deployments
 from orchestrator.services.releases import described
 from orchestrator.services.rotation import present_rotation
 
-#: What a finding over HTTP is.
-SERVED = {Kind.DOCUMENT_SERVED, Kind.MANIFEST_SERVED, Kind.FILE_SERVED, Kind.HASH_SERVED}
 #: The documents of an app, below its mount.
 VERSION, INFO, PRECACHE = "moduleservices/moduleversioninfo", "moduleservices/moduleinfo", "precache.manifest"
 

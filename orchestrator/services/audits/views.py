@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
 from orchestrator.domain.audit.audit import Audit, Known
 from orchestrator.ports import Audits
-
-View = dict[str, Any]
+from orchestrator.services.views import View, time_view
 
 #: What an audit's detail may say; null where it says nothing.
 DETAILS = (
@@ -43,9 +39,9 @@ def audit_view(audit: Audit) -> View:
         "remove_extra": plan.remove_extra,
         "cause": plan.cause.value,
         "actor": plan.actor,
-        "scheduled_at": _time(plan.scheduled_at),
-        "begun_at": _time(audit.begun_at),
-        "ended_at": _time(audit.ended_at),
+        "scheduled_at": time_view(plan.scheduled_at),
+        "begun_at": time_view(audit.begun_at),
+        "ended_at": time_view(audit.ended_at),
         "outcome": None if audit.outcome is None else audit.outcome.value,
         **{key: audit.detail.get(key) for key in DETAILS},
     }
@@ -58,11 +54,11 @@ def finding_view(known: Known) -> View:
         **known.finding.as_dict(),
         "first_audit": known.first,
         "last_audit": known.last,
-        "opened_at": _time(known.opened_at),
-        "seen_at": _time(known.seen_at),
-        "closed_at": _time(known.closed_at),
+        "opened_at": time_view(known.opened_at),
+        "seen_at": time_view(known.seen_at),
+        "closed_at": time_view(known.closed_at),
         "healed": known.healed,
-        "escalated_at": _time(known.escalated_at),
+        "escalated_at": time_view(known.escalated_at),
     }
 
 
@@ -70,7 +66,3 @@ def fleet_audit_view(audits: Audits, fleet: str) -> View:
     """The last audit of a fleet that anybody began, and how many findings are open."""
     begun = [each for each in audits.audits(fleet, _RECENT) if each.outcome is None or each.outcome.begun]
     return {"last": audit_view(begun[0]) if begun else None, "findings": len(audits.findings(fleet))}
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="milliseconds")
