@@ -108,6 +108,7 @@ class Policy(Record):
     """How deployments of a fleet go. Times are limits in seconds, unless named otherwise.
 
     `keep` earlier activations stay on a frontend, and none goes before it has been there for `keep_hours`.
+    `peers`: frontends may fetch what they lack from each other, over HTTP at each other's `url`.
     """
 
     unreachable: Unreachable = Unreachable.ABORT
@@ -120,6 +121,7 @@ class Policy(Record):
     hold_hours: Annotated[float, Field(gt=0, le=8_760)] = 96
     keep: Annotated[int, Field(ge=1)] = 5
     keep_hours: Annotated[float, Field(ge=0, le=87_600)] = 168
+    peers: bool = False
 
     @model_validator(mode="after")
     def _drain_needs_room(self) -> Policy:

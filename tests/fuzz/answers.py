@@ -62,7 +62,6 @@ COMMANDS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "mend": (Mend(ROOT, NAME, 9), ("OK",)),
     "remove": (Remove(ROOT, NAME, 9), ("OK",)),
     "restore": (Restore(ROOT, NAME, 9), (f"ACTIVE {NAME} 1700000000.5", "OK")),
-    "missing": (c.Missing(ROOT), (f"missing {SHA}", f"missing {'cd' * 32}", "OK")),
     "receive": (c.Receive(ROOT, NAME), ("OK",)),
     "assemble": (c.Assemble(ROOT, NAME), ("OK",)),
     "verify": (
@@ -92,7 +91,7 @@ COMMANDS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
 }
 _WEIGHTED = (
     *COMMANDS,
-    *("probe", "verify", "listing", "arm", "activate", "missing", "prune", "inspect", "survey", "restore") * 3,
+    *("probe", "verify", "listing", "arm", "activate", "prune", "inspect", "survey", "restore") * 3,
 )
 _REFUSALS = (
     *("REFUSED fenced epoch 7 is below the fence 9", "REFUSED busy another command", "REFUSED words no", "STOODDOWN"),
@@ -249,7 +248,6 @@ _CHECKS: Mapping[str, Callable[[Any, bytes], None]] = {
     "survey": _check_surveyed,
     "restore": _check_restored,
     "spoiled": _check_hashes,
-    "missing": _check_hashes,
     "verify": _check_trees,
     "listing": _check_listing,
     "inspect": _check_inspected,

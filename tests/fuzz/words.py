@@ -25,21 +25,25 @@ _OF_APP = rb"[A-Za-z][A-Za-z0-9_-]{0,62}/[0-9a-f]{64}"
 FORMS: Mapping[bytes, re.Pattern[bytes]] = {
     name: re.compile(form)
     for name, form in {
-        **dict.fromkeys((b"init", b"probe", b"missing"), b""),
-        **dict.fromkeys((b"receive", b"assemble", b"arm", b"activate", b"disarm"), rb"\0" + _ACTIVATION),
+        **dict.fromkeys((b"init", b"probe"), b""),
+        **dict.fromkeys((b"assemble", b"arm", b"activate", b"disarm"), rb"\0" + _ACTIVATION),
         **dict.fromkeys((b"verify", b"discard"), rb"\0" + _ACTIVATION + rb"(?:\0" + _OF_APP + rb")*"),
         **dict.fromkeys((b"drain", b"readmit"), rb"\0" + _ACTIVATION + rb"\0[1-9][0-9]{0,9}"),
+        b"receive": rb"\0" + _ACTIVATION + rb"(?:\0(?:[0-9a-f]{32}\.)?(?:tar|tgz))?",
         b"listing": rb"\0(?:activations/" + _ACTIVATION + rb"|releases/" + _OF_APP + rb")",
         b"prune": rb"\0" + _ACTIVATION + rb"\0" + _EPOCH + rb"(?:\0" + _ACTIVATION + rb")*",
         b"recipe": rb"(?:\0[A-Za-z0-9@%_+=:,./-]+)*",
     }.items()
 }
 _ROOT = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+")
+_WANTED = re.compile(
+    rb"(?:(?:LINE)(?:\n(?:LINE))*)?\n*".replace(b"LINE", rb"[0-9a-f]{64}|" + _OF_APP + rb" [0-9]{1,9}")
+)
 _HASHES = re.compile(rb"(?:[0-9a-f]{64}(?:\n[0-9a-f]{64})*)?\n*")
 
 _GOOD: Mapping[bytes, Sequence[bytes]] = {
     **dict.fromkeys(FORMS, (NAME,)),
-    **dict.fromkeys((b"init", b"probe", b"missing"), ()),
+    **dict.fromkeys((b"init", b"probe"), ()),
     **dict.fromkeys((b"verify", b"discard"), (NAME, _RELEASE)),
     **dict.fromkeys((b"drain", b"readmit"), (NAME, b"17")),
     b"listing": (b"activations/" + NAME,),
@@ -88,7 +92,7 @@ class Words(Scripts[Line]):
             case 5 if random.random() < 0.3:
                 pass
             case 6 | 7:
-                command, words = (b"missing", []) if random.random() < 0.5 else (b"discard", [NAME])
+                command, words = (b"probe", []) if random.random() < 0.5 else (b"discard", [NAME])
                 stdin = _lines(random)
             case _ if words:
                 place = random.randint(1, len(words) - 1) if command == b"recipe" else random.randrange(len(words))
@@ -130,4 +134,5 @@ def _has_its_form(root: bytes | None, command: bytes, words: Sequence[bytes], st
     if command not in FORMS or not FORMS[command].fullmatch(b"".join(b"\0" + word for word in words)):
         # Where there is no tree, nothing is said of the words yet.
         return command in FORMS and root is not None
-    return root is not None or command not in (b"missing", b"discard") or _HASHES.fullmatch(stdin) is not None
+    lines = {b"probe": _WANTED, b"discard": _HASHES}.get(command)
+    return root is not None or lines is None or lines.fullmatch(stdin) is not None

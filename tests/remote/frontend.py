@@ -82,6 +82,12 @@ class Frontend:
         """One command of the script."""
         return self.shell.run(self.root, *words, stdin=stdin, prefix=prefix)
 
+    def missing(self, wanted: bytes) -> list[str]:
+        """What `probe` says that it lacks of these lines."""
+        *lines, last = self.run("probe", stdin=wanted).lines
+        assert last == "OK"
+        return [line.removeprefix("missing ") for line in lines if line.startswith("missing ")]
+
     def start(self, *words: str, prefix: Sequence[str] = ()) -> Conversation:
         """One command, left running."""
         return Conversation(self.shell.start(self.root, *words, prefix=prefix))
@@ -161,7 +167,7 @@ class Frontend:
 
     def make(self) -> None:
         """An empty tree."""
-        for name in ("objects", "releases", "by-hash", "incoming", "ahead", "state", "activations"):
+        for name in ("objects", "releases", "by-hash", "incoming", "ahead", "packs", "state", "activations"):
             (self.root / name).mkdir(parents=True)
         (self.root / "incoming").chmod(0o700)
         (self.root / "state/lock").touch()

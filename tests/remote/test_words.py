@@ -49,7 +49,7 @@ BAD_LINES = [
     "../x",
 ]
 BAD_COUNTS = [
-    *(["init", "x"], ["probe", "x"], ["missing", "x"], ["listing"], ["verify"], ["discard"], ["arm"], ["receive"]),
+    *(["init", "x"], ["probe", "x"], ["listing"], ["verify"], ["discard"], ["arm"], ["receive"]),
     *(["drain", NAME], ["drain", NAME, "1", "1"], ["readmit", NAME], ["readmit", NAME, "1", "1"], ["prune"]),
     *(["survey"], ["survey", "a" * 16, "x"], ["spoiled", "x"], ["mend", NAME], ["restore", NAME, "9", "x"]),
     *(["prune", NAME], ["arm", NAME, NAME], ["activate"], ["disarm", NAME, "x"], ["assemble", NAME, ""]),
@@ -130,7 +130,7 @@ def test_a_root_without_a_command_is_refused(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("lines", BAD_LINES)
-@pytest.mark.parametrize("words", [("missing",), ("spoiled",), ("discard", NAME)])
+@pytest.mark.parametrize("words", [("probe",), ("spoiled",), ("discard", NAME)])
 def test_only_lines_of_hashes_are_objects(frontend: Frontend, words: tuple[str, ...], lines: str) -> None:
     start_at_four(frontend)
     before = snapshot(frontend.root)
@@ -140,7 +140,7 @@ def test_only_lines_of_hashes_are_objects(frontend: Frontend, words: tuple[str, 
 
 def test_nothing_but_init_works_where_there_is_no_tree(shell: Shell, ground: Path) -> None:
     before = snapshot(ground)
-    for command in ("probe", "missing", "spoiled", "listing", "recipe", *OF_ACTIVATION, *OF_MORE):
+    for command in ("probe", "spoiled", "listing", "recipe", *OF_ACTIVATION, *OF_MORE):
         assert shell.run(ground / "root", command, NAME).verdict == "REFUSED uninitialised"
     assert shell.run(ground / "root", "survey", "a" * 16).verdict == "REFUSED uninitialised"
     assert shell.run(ground / "root", "inspect", "quick", "by-hash").verdict == "REFUSED uninitialised"
@@ -159,7 +159,7 @@ WORDS = st.one_of(
 
 @FUZZ
 @given(
-    command=st.sampled_from(["init", "probe", "missing", "listing", "inspect", *OF_ACTIVATION, *OF_MORE]),
+    command=st.sampled_from(["init", "probe", "listing", "inspect", *OF_ACTIVATION, *OF_MORE]),
     words=st.lists(WORDS, max_size=4),
     stdin=st.one_of(st.just(b""), st.binary(max_size=100), st.just(f"GO {activation_name(6)}\n".encode())),
 )

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from orchestrator.domain.activation import NAME as ACTIVATION
 from orchestrator.domain.activation import ActivationName
@@ -99,7 +100,8 @@ class Init(Command):
 class Probed:
     """What a frontend says of itself. `clock` is its time of day in seconds, `free` bytes on its disk.
 
-    `drain` is the number of the drain that it is in, 0 where it is in none that has a number.
+    `drain` is the number of the drain that it is in, 0 where it is in none that has a number. `missing` are the
+    objects and releases (``<app>/<digest>``) that it lacks of what it was asked for.
     """
 
     script: str
@@ -112,6 +114,7 @@ class Probed:
     activations: frozenset[str] = field(default_factory=frozenset)
     releases: frozenset[str] = field(default_factory=frozenset)
     ahead: frozenset[str] = field(default_factory=frozenset)
+    missing: frozenset[str] = field(default_factory=frozenset)
 
 
 SINGLE: Mapping[str, re.Pattern[str]] = {
@@ -124,15 +127,20 @@ SINGLE: Mapping[str, re.Pattern[str]] = {
     "clock": CLOCK,
 }
 SEVERAL: Mapping[str, re.Pattern[str]] = {"activation": ACTIVATION, "release": RELEASE, "ahead": ACTIVATION}
+MISSING: Mapping[str, re.Pattern[str]] = {"missing": re.compile(f"{SHA256.pattern}|{RELEASE.pattern}")}
 
 
 def read_state(
-    command: Command, single: Mapping[str, re.Pattern[str]], stdout: bytes, status: int | None
+    command: Command,
+    single: Mapping[str, re.Pattern[str]],
+    stdout: bytes,
+    status: int | None,
+    more: Mapping[str, re.Pattern[str]] = MappingProxyType({}),
 ) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
-    """A state's lines: those of `single`, each there once, and those of `SEVERAL`. Every one must have its form."""
+    """A state's lines: those of `single`, each there once, of `SEVERAL` and of `more`. Every one must have its form."""
     once: dict[str, str] = {}
-    often: dict[str, set[str]] = {key: set() for key in SEVERAL}
-    patterns = {**single, **SEVERAL}
+    often: dict[str, set[str]] = {key: set() for key in (*SEVERAL, *more)}
+    patterns = {**single, **SEVERAL, **more}
     for line in command.lines(stdout, status):
         key, _, value = line.partition(" ")
         if key not in patterns or not patterns[key].fullmatch(value) or key in once:
@@ -149,11 +157,11 @@ def read_state(
 
 @dataclass(frozen=True, slots=True)
 class Probe(Command):
-    """Ask for the frontend's state."""
+    """Ask for the frontend's state, and which objects and releases it lacks (`Held.wanted` on standard input)."""
 
     def parse(self, stdout: bytes, status: int | None) -> Probed:
         """The state; every line must have its form, and none may be missing."""
-        once, often = read_state(self, SINGLE, stdout, status)
+        once, often = read_state(self, SINGLE, stdout, status, MISSING)
         return Probed(
             script=once["script"],
             fence=int(once["fence"]),
@@ -165,12 +173,13 @@ class Probe(Command):
             activations=often["activation"],
             releases=often["release"],
             ahead=often["ahead"],
+            missing=often["missing"],
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Missing(Command):
-    """Which of the objects (SHA-256 lines on standard input) the frontend lacks."""
+class Spoiled(Command):
+    """Which of the objects (SHA-256 lines on standard input) it lacks, or has with other bytes, mode or time."""
 
     def parse(self, stdout: bytes, status: int | None) -> list[str]:
         """Their SHA-256, in the order asked."""
@@ -181,11 +190,6 @@ class Missing(Command):
                 raise unintelligible(self.name, stdout, status)
             found.append(sha)
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class Spoiled(Missing):
-    """Which of them it lacks, or has with other bytes, another mode or another time than its name tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +204,30 @@ class OfActivation(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a frontend fetches a pack: its bytes as it travels and unpacked, the Host header if any, the URL."""
+
+    size: int
+    whole: int
+    host: str | None
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receive(OfActivation):
-    """Take objects in: a gzip tar on standard input."""
+    """Take objects in: a pack on standard input, or from `source`.
+
+    `pack` is its form (tar, tgz), or the name under which the frontend keeps it for others.
+    """
+
+    pack: str = "tgz"
+    source: Source | None = None
+
+    def words(self) -> tuple[str, ...]:
+        """The activation, the pack, and where it is."""
+        source = self.source
+        where = () if source is None else (str(source.size), str(source.whole), source.host or "-", source.url)
+        return (str(self.activation), self.pack, *where)
 
     parse = Command.parse_nothing
 

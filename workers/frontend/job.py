@@ -2,31 +2,84 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 
 from inventory.model import Fleet, Frontend
 from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import Deployment, Kind
 from orchestrator.domain.described import Described
-from orchestrator.domain.layout import Layout
+from orchestrator.domain.layout import Layout, Tree
 from orchestrator.domain.release import Manifest
 from orchestrator.domain.retention import Keeping, retained
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Deployments
 from orchestrator.services.coordinator import found
 from orchestrator.services.releases import described
+from workers.distribution.packs import link_pack
 from workers.frontend.commands import Probed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Held:
-    """An activation and what of it lies on a frontend."""
+    """An activation and what of it lies on a frontend. What is computed of it is computed once for all frontends."""
 
     name: ActivationName
     layout: Layout
+
+    @cached_property
+    def wanted(self) -> bytes:
+        """The lines by which a frontend is asked what it lacks: objects, and releases with their number of files."""
+        releases = [f"{_release(tree)} {len(tree.files)}" for tree in self.layout.releases]
+        return "".join(f"{line}\n" for line in (*self.layout.objects(), *releases)).encode()
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """The SHA-256 of each tree's listing, by its path."""
+        return {tree.path: tree.digest() for tree in (self.layout.activation, *self.layout.releases)}
+
+    @cached_property
+    def _objects(self) -> frozenset[str]:
+        return frozenset(self.layout.objects())
+
+    @cached_property
+    def _packed(self) -> dict[tuple[str, ...], bytes]:
+        return {}
+
+    def objects_of(self, missing: frozenset[str]) -> list[str]:
+        """Those of what a frontend lacks that are objects of this, sorted."""
+        return sorted(self._objects & missing)
+
+    def links(self, missing: frozenset[str]) -> bytes:
+        """The pack for `assemble` on a frontend that lacks these objects and releases.
+
+        A release that is there whole is left alone, and so is its look-up, which came before it. One that lacks an
+        object has been changed.
+        """
+        releases = tuple(
+            tree
+            for tree in self.layout.releases
+            if _release(tree) in missing or not missing.isdisjoint(tree.files.values())
+        )
+        key = tuple(tree.path for tree in releases)
+        with self._packing:
+            if key not in self._packed:
+                self._packed[key] = link_pack(self._without(releases))
+            return self._packed[key]
+
+    @cached_property
+    def _packing(self) -> threading.Lock:
+        return threading.Lock()
+
+    def _without(self, releases: tuple[Tree, ...]) -> Layout:
+        """What is to be sent where these of its releases are, and no others."""
+        there = {sha for tree in self.layout.releases if tree not in releases for sha in tree.files.values()}
+        brought = {sha for tree in releases for sha in tree.files.values()}
+        by_hash = {key: sha for key, sha in self.layout.by_hash.items() if sha in brought or sha not in there}
+        return replace(self.layout, releases=releases, by_hash=by_hash)
 
 
 @dataclass(frozen=True)
@@ -48,6 +101,15 @@ class Prepared:
     releases: Mapping[str, Described]
     previous: Mapping[str, Manifest]
     sizes: Mapping[str, int]
+
+    @cached_property
+    def whole(self) -> Held:
+        """`own` with the releases of `earlier`: to stage it puts those right, too."""
+        return replace(self.own, layout=self.own.layout.beside(held.layout for held in self.earlier))
+
+
+def _release(tree: Tree) -> str:
+    return tree.path.removeprefix("releases/")
 
 
 def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: datetime) -> Prepared:
@@ -124,8 +186,7 @@ class Job:
 
         An activation below the fence can't be staged again, but what it leads to can be put right.
         """
-        own = self.prepared.own
-        return replace(own, layout=own.layout.beside(held.layout for held in self.prepared.earlier))
+        return self.prepared.whole
 
     def to_prune(self, probed: Probed) -> tuple[list[ActivationName], list[ActivationName]]:
         """Of what lies below this deployment's epoch: what was served and need not stay, and what never was served."""

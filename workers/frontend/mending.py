@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import structlog
 
@@ -16,7 +14,7 @@ from orchestrator.domain.audit.trees import compare, compare_index
 from orchestrator.domain.deployment import Healing
 from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.layout import Layout, Tree
-from workers.distribution.packs import chunks, mending_pack
+from workers.distribution.packs import Pack, chunks, mending_pack
 from workers.frontend.answers import ScriptRefusedError, printable
 from workers.frontend.commands import Init, Install, Spoiled
 from workers.frontend.healing import Mend, Remove, Replace, Restore
@@ -31,7 +29,7 @@ log = structlog.get_logger()
 _NOTHING = InspectedTree()
 
 #: Opens a pack of these objects, by their SHA-256.
-Pack = Callable[[Sequence[str]], AbstractContextManager[BinaryIO]]
+Packing = Callable[[Sequence[str]], AbstractContextManager[Pack]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ class Mending:
         asked = Inspect(self._root, deep=True, trees=(*self._trees, BY_HASH))
         return find_wrong(self._trees.values(), self._by_hash, self._session.ask(asked, limit=self._limit))
 
-    def mend(self, wrong: Wrong, pack: Pack) -> Mended:
+    def mend(self, wrong: Wrong, pack: Packing) -> Mended:
         """Put it right: objects, then entries, then what should not be there; and `current`, as soon as it may be."""
         restored = wrong.spares(self._own) and self._restore()
         sent, size = self._replace(wrong.objects(), pack)
@@ -169,18 +167,16 @@ class Mending:
                 remedy="find out what writes below the root: only Lockstep may",
             )
 
-    def _replace(self, objects: Sequence[str], pack: Pack) -> tuple[frozenset[str], int]:
+    def _replace(self, objects: Sequence[str], pack: Packing) -> tuple[frozenset[str], int]:
         """Send those that the frontend lacks, or holds with other bytes. Returns which, and bytes."""
         wanted = "".join(f"{sha}\n" for sha in objects).encode()
         missing = self._session.ask(Spoiled(self._root), stdin=[wanted], limit=self._limit) if objects else []
         if not missing:
             return frozenset(), 0
         with pack(missing) as opened:
-            size = opened.seek(0, io.SEEK_END)
-            opened.seek(0)
             command = Replace(self._root, self._name, self._healing.fence)
-            self._session.ask(command, stdin=chunks(opened), limit=self._limit)
-        return frozenset(missing), size
+            self._session.ask(command, stdin=chunks(opened.source), limit=self._limit)
+        return frozenset(missing), opened.size
 
 
 def generated(layouts: Iterable[Layout]) -> dict[str, bytes]:

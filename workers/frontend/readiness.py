@@ -21,24 +21,27 @@ class Ready:
     uncertainty: float | None
 
 
-def ready(session: Session) -> Ready:
-    """Have the script installed, or replaced if its hash differs, and the tree made; returns the state."""
+def ready(session: Session, wanted: bytes = b"") -> Ready:
+    """Have the script installed, or replaced if its hash differs, and the tree made; returns the state.
+
+    `wanted` are the lines of what the state is to say whether it is there.
+    """
     root = session.frontend.root
-    found = probe(session)
+    found = probe(session, wanted)
     if found is None or found.probed.script != script_sha256():
         session.ask(Install(root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
         session.ask(Init(root), limit=SHORT_SECONDS)
-        found = probe(session)
+        found = probe(session, wanted)
     if found is None or found.probed.script != script_sha256():
         raise UnansweredError("the frontend's script is not the one that was installed", where=session.frontend.name)
     return found
 
 
-def probe(session: Session) -> Ready | None:
+def probe(session: Session, wanted: bytes = b"") -> Ready | None:
     """The state; None where there is no script, no tree, or one of a version whose answers this one can't read."""
     began = time.time()
     try:
-        probed = session.ask(Probe(session.frontend.root), limit=SHORT_SECONDS)
+        probed = session.ask(Probe(session.frontend.root), stdin=[wanted], limit=SHORT_SECONDS)
     except (ScriptRefusedError, UnansweredError):
         if not session.alive:
             raise

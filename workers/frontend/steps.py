@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import Healing, Step
 from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
-from orchestrator.domain.layout import Layout
 from orchestrator.ota.expected import expectations
 from orchestrator.ports import Artifacts
-from workers.distribution.packs import PackShelf, chunks, link_pack
+from workers.distribution.packs import Form, Pack, PackShelf
+from workers.distribution.peers import Peers
 from workers.frontend.answers import ScriptRefusedError
-from workers.frontend.commands import Activate, Assemble, Disarm, Missing, Probed, Prune, Receive
+from workers.frontend.commands import Activate, Disarm, Probed, Prune
 from workers.frontend.connections import Connections
 from workers.frontend.disk import check_disk
 from workers.frontend.job import Held, Job
 from workers.frontend.mending import Mending
 from workers.frontend.readiness import probe, ready
 from workers.frontend.serving import Served
+from workers.frontend.staging import Sent, Staging
 from workers.frontend.transport import CONNECT_SECONDS, SHORT_SECONDS, Session
 from workers.rotation import take_out
-
-#: While objects arrive, they lie on the frontend's disk twice: as a pack and unpacked. Beyond that, in bytes.
-SPARE_BYTES = 4 << 20
 
 #: What can't be staged below the fence of a frontend that comes back, can where there is no fence.
 START_ANEW = (
     "readmit it again: what differed was removed, and is sent anew; where that fails as well, empty its root first "
     "(it is drained, nobody is served from there), and all of it is staged from nothing"
 )
+
+#: Frontends whose state a worker keeps in mind from their staging on.
+MOST_REMEMBERED = 4096
 
 Detail = Mapping[str, Any]
 
@@ -46,7 +47,10 @@ class Steps:
     def __init__(self, connections: Connections, shelf: PackShelf, artifacts: Artifacts) -> None:
         self._connections = connections
         self._shelf = shelf
-        self._artifacts = artifacts
+        self._peers = Peers()
+        self._staging = Staging(shelf, self._peers, artifacts)
+        #: The state of frontends as they were staged, by deployment and name.
+        self._found: dict[tuple[int, str], Probed] = {}
 
     def do(self, step: Step, job: Job) -> Detail:
         """The steps that any worker can do."""
@@ -59,6 +63,9 @@ class Steps:
     def hang_up(self, number: int) -> None:
         """Close this process's connections for a deployment."""
         self._connections.close(number)
+        self._peers.forget(number)
+        for key in [key for key in list(self._found) if key[0] == number]:
+            self._found.pop(key, None)
 
     def stage(self, job: Job) -> Detail:
         """Bring what the frontend lacks and build the activation beside what it serves.
@@ -70,23 +77,24 @@ class Steps:
         session = self.session(job, job.fleet.policy.stage_seconds)
         if (healing := job.deployment.plan.healing) is not None:
             return {**self._heal(job, session, healing), "seconds": round(time.monotonic() - began, 3)}
-        found = ready(session)
-        sent: list[tuple[int, int]] = []
+        found = ready(session, job.own.wanted)
+        self._remember(job, found.probed)
+        sent = Sent()
         if job.readmits:
             self._take_out(job)
-            sent += [self._bring(job, session, held, found.probed) for held in job.to_bring(found.probed)]
+            for held in job.to_bring(found.probed):
+                self._staging.bring(job, session, held, _asked(session, held), sent)
             # Where it is at this epoch's fence already, nothing new can be staged for it before it serves it.
             first = found.probed.fence >= job.deployment.epoch
             if first:
                 self.activate(job)
-            sent.append(self._bring(job, session, job.own, found.probed))
+            self._staging.bring(job, session, job.own, _asked(session, job.own), sent)
             if not first:
                 self.activate(job)
         else:
-            sent.append(self._bring(job, session, job.own, found.probed))
+            self._staging.bring(job, session, job.own, found.probed, sent)
         return {
-            "objects": sum(objects for objects, _ in sent),
-            "bytes": sum(size for _, size in sent),
+            **sent.told(),
             "seconds": round(time.monotonic() - began, 3),
             "connections": self._connections.opened(job.deployment.id, job.frontend.name),
             "offset": found.offset,
@@ -157,49 +165,49 @@ class Steps:
         mending = Mending(session, job, healing, job.fleet.policy.stage_seconds)
         mending.make_ready()
         wrong = mending.look()
-        done = mending.mend(wrong, lambda objects: self._shelf.pack(objects, self._opener(mending.generated)))
+        done = mending.mend(wrong, self._heal_pack(mending.generated))
         return {**asdict(done), "connections": self._connections.opened(job.deployment.id, job.frontend.name)}
 
-    def _bring(self, job: Job, session: Session, held: Held, probed: Probed) -> tuple[int, int]:
-        """Objects and bytes that were sent."""
-        root, limit = job.frontend.root, job.fleet.policy.stage_seconds
-        wanted = "".join(f"{sha}\n" for sha in held.layout.objects()).encode()
-        missing = session.ask(Missing(root), stdin=[wanted], limit=limit)
-        sent = 0
-        if missing:
-            _check_space(job, held.layout, missing, probed)
-            with self._shelf.pack(missing, self._opener(held.layout.generated)) as pack:
-                size = pack.seek(0, io.SEEK_END)
-                pack.seek(0)
-                session.ask(Receive(root, held.name), stdin=chunks(pack), limit=limit)
-                sent += size
-        links = link_pack(held.layout)
-        session.ask(Assemble(root, held.name), stdin=[links], limit=limit)
-        return len(missing), sent + len(links)
+    def _heal_pack(self, generated: Mapping[str, bytes]) -> Callable[[Sequence[str]], AbstractContextManager[Pack]]:
+        opener = self._staging.opener(generated)
+        return lambda objects: self._shelf.pack(objects, opener, Form.TGZ)
 
-    def _opener(self, generated: Mapping[str, bytes]) -> Callable[[str], BinaryIO]:
-        def open_object(sha: str) -> BinaryIO:
-            content = generated.get(sha)
-            return self._artifacts.open(sha) if content is None else io.BytesIO(content)
-
-        return open_object
+    def _remember(self, job: Job, probed: Probed) -> None:
+        # Only the coordinator's process hears of a deployment's end.
+        while len(self._found) >= MOST_REMEMBERED:
+            self._found.pop(next(iter(self._found)), None)
+        self._found[job.deployment.id, job.frontend.name] = probed
 
     def _prune(self, job: Job) -> Detail:
         """The deployment is right whether this succeeds or not: what could not be removed goes the next time."""
-        session, root, name = self.session(job), job.frontend.root, job.deployment.name
+        root, name = job.frontend.root, job.deployment.name
         try:
-            found = probe(session)
-            if found is None:
-                raise UnansweredError("the frontend's state is not known", where=job.frontend.name)
-            served, never = job.to_prune(found.probed)
+            served, never = job.to_prune(self._state(job))
             seconds = math.ceil(job.fleet.policy.keep_hours * 3600)
             pruned = 0
             for names, age in ((served, seconds), (never, 0)):
                 if names:
-                    pruned += session.ask(Prune(root, name, age, tuple(names)), limit=SHORT_SECONDS).activations
+                    pruned += (
+                        self.session(job).ask(Prune(root, name, age, tuple(names)), limit=SHORT_SECONDS).activations
+                    )
         except LockstepError as error:
             return {"pruned": 0, "prune_problem": error.problem.what}
         return {"pruned": pruned}
+
+    def _state(self, job: Job) -> Probed:
+        """As it was when it was staged, where that was here: while the fleet is held, none comes or goes."""
+        known = self._found.get((job.deployment.id, job.frontend.name))
+        if known is not None:
+            return known
+        found = probe(self.session(job))
+        if found is None:
+            raise UnansweredError("the frontend's state is not known", where=job.frontend.name)
+        return found.probed
+
+
+def _asked(session: Session, held: Held) -> Probed:
+    """The state as it is now, and what it lacks of this."""
+    return ready(session, held.wanted).probed
 
 
 def _check_disk(session: Session, job: Job) -> None:
@@ -214,21 +222,6 @@ def _check_disk(session: Session, job: Job) -> None:
             if job.readmits:
                 raise RefusedError(**{**error.problem.as_dict(), "remedy": START_ANEW}) from error
             raise
-
-
-def _check_space(job: Job, layout: Layout, missing: list[str], probed: Probed) -> None:
-    """`RefusedError` before anything is sent, where it could not be held."""
-    generated = {sha: len(content) for sha, content in layout.generated.items()}
-    sizes = {**job.prepared.sizes, **generated}
-    needed = 2 * sum(sizes[sha] for sha in missing) + SPARE_BYTES
-    if probed.free < needed:
-        raise RefusedError(
-            "too little space on the disk",
-            where=f"{job.frontend.name}: {job.frontend.root}",
-            expected=f"{needed} bytes free, for {len(missing)} new objects",
-            found=f"{probed.free} bytes free",
-            remedy="free space there, or keep fewer releases (policy: keep, keep_hours), then deploy again",
-        )
 
 
 def problem_of(error: Exception, frontend: str) -> Mapping[str, str]:

@@ -24,7 +24,6 @@ from workers.frontend.commands import (
     Init,
     Install,
     Listing,
-    Missing,
     Probe,
     Prune,
     Pruned,
@@ -47,14 +46,13 @@ SCRIPT = f"sh {ROOT}/state/lockstep-frontend {ROOT}"
 LINES: list[tuple[Command, str]] = [
     (Init(ROOT), f"{SCRIPT} init"),
     (Probe(ROOT), f"{SCRIPT} probe"),
-    (Missing(ROOT), f"{SCRIPT} missing"),
     (Survey(ROOT, "0f" * 8), f"{SCRIPT} survey 0f0f0f0f0f0f0f0f"),
     (Spoiled(ROOT), f"{SCRIPT} spoiled"),
     (Replace(ROOT, NAME, 9), f"{SCRIPT} replace 7-00112233445566aa 9"),
     (Mend(ROOT, NAME, 9), f"{SCRIPT} mend 7-00112233445566aa 9"),
     (Remove(ROOT, NAME, 9), f"{SCRIPT} remove 7-00112233445566aa 9"),
     (Restore(ROOT, NAME, 9), f"{SCRIPT} restore 7-00112233445566aa 9"),
-    (Receive(ROOT, NAME), f"{SCRIPT} receive 7-00112233445566aa"),
+    (Receive(ROOT, NAME), f"{SCRIPT} receive 7-00112233445566aa tgz"),
     (Assemble(ROOT, NAME), f"{SCRIPT} assemble 7-00112233445566aa"),
     (Verify(ROOT, NAME, (RELEASE,)), f"{SCRIPT} verify 7-00112233445566aa {RELEASE}"),
     (Listing(ROOT, f"releases/{RELEASE}"), f"{SCRIPT} listing releases/{RELEASE}"),
@@ -226,10 +224,10 @@ def test_a_probe_with_a_byte_changed_is_understood_or_an_unknown_outcome(at: int
 
 
 def test_missing_objects_are_hashes_and_nothing_else() -> None:
-    assert Missing(ROOT).parse(f"missing {SHA}\nOK\n".encode(), 0) == [SHA]
+    assert Spoiled(ROOT).parse(f"missing {SHA}\nOK\n".encode(), 0) == [SHA]
     for line in ("missing ../etc", f"missed {SHA}", f"missing {SHA} x", f"missing {SHA.upper()}"):
         with pytest.raises(UnansweredError):
-            Missing(ROOT).parse(f"{line}\nOK\n".encode(), 0)
+            Spoiled(ROOT).parse(f"{line}\nOK\n".encode(), 0)
 
 
 def test_a_verified_tree_is_named_once_with_its_hash() -> None:

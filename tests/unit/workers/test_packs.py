@@ -31,8 +31,8 @@ def members(pack: bytes) -> list[tarfile.TarInfo]:
 
 def test_a_pack_of_objects_holds_them_by_hash_with_the_time_of_their_hash(tmp_path: Path) -> None:
     with PackShelf(tmp_path).pack(list(OBJECTS), open_object) as pack:
-        sent = b"".join(chunks(pack))
-    with tarfile.open(fileobj=io.BytesIO(sent), mode="r:gz") as tar:
+        sent = b"".join(chunks(pack.source))
+    with tarfile.open(fileobj=io.BytesIO(sent), mode="r:*") as tar:
         found = {}
         for member in tar:
             source = tar.extractfile(member)
@@ -63,7 +63,7 @@ def test_the_same_pack_is_built_once_for_frontends_that_ask_side_by_side(tmp_pat
     def take(order: int) -> bytes:
         wanted = sorted(OBJECTS, reverse=bool(order % 2))
         with shelf.pack(wanted, counted) as pack:
-            return pack.read()
+            return pack.source.read()
 
     with ThreadPoolExecutor(8) as threads:
         packs = set(threads.map(take, range(8)))

@@ -1,0 +1,124 @@
+"""Bringing to a frontend what it lacks: objects in one pack, from the worker or from another frontend, then links."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import structlog
+
+from orchestrator.domain.errors import RefusedError
+from orchestrator.ports import Artifacts
+from workers.distribution.packs import Pack, PackShelf, chunks
+from workers.distribution.peers import PACKS, SMALL, Peers, Way, pack_name
+from workers.frontend.answers import ScriptRefusedError
+from workers.frontend.commands import Assemble, Probed, Receive, Source
+from workers.frontend.job import Held, Job
+from workers.frontend.transport import Session
+
+log = structlog.get_logger()
+
+#: While objects arrive, they lie on the frontend's disk twice: as a pack and unpacked. Beyond that, in bytes.
+SPARE_BYTES = 4 << 20
+
+
+@dataclass(slots=True)
+class Sent:
+    """What went to a frontend: objects, bytes from here and from other frontends, and who of these sent none."""
+
+    objects: int = 0
+    bytes: int = 0
+    fetched: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def told(self) -> dict[str, Any]:
+        """As a report carries it; frontends that failed only where some did."""
+        told = {"objects": self.objects, "bytes": self.bytes, "fetched": self.fetched}
+        return {**told, "failed": self.failed} if self.failed else told
+
+
+class Staging:
+    """For every job of this process. Safe to use from several threads."""
+
+    def __init__(self, shelf: PackShelf, peers: Peers, artifacts: Artifacts) -> None:
+        self._shelf = shelf
+        self._peers = peers
+        self._artifacts = artifacts
+
+    def bring(self, job: Job, session: Session, held: Held, probed: Probed, sent: Sent) -> None:
+        """What `probed` says that the frontend lacks of `held`; adds to `sent`."""
+        missing = held.objects_of(probed.missing)
+        if missing:
+            _check_space(job, held, missing, probed)
+            with self._shelf.pack(missing, self.opener(held.layout.generated)) as pack:
+                self._send(job, session, held, missing, pack, sent)
+            sent.objects += len(missing)
+        links = held.links(probed.missing)
+        session.ask(Assemble(job.frontend.root, held.name), stdin=[links], limit=job.fleet.policy.stage_seconds)
+        sent.bytes += len(links)
+
+    def opener(self, generated: Mapping[str, bytes]) -> Callable[[str], BinaryIO]:
+        """How an object is opened: what is generated lies in no store."""
+
+        def open_object(sha: str) -> BinaryIO:
+            content = generated.get(sha)
+            return self._artifacts.open(sha) if content is None else io.BytesIO(content)
+
+        return open_object
+
+    def _send(self, job: Job, session: Session, held: Held, missing: list[str], pack: Pack, sent: Sent) -> None:
+        root, limit = job.frontend.root, job.fleet.policy.stage_seconds
+        if not job.fleet.policy.peers or pack.size < SMALL or len(job.fleet.frontends) == 1:
+            session.ask(Receive(root, held.name, pack.form), stdin=chunks(pack.source), limit=limit)
+            sent.bytes += pack.size
+            return
+        name = pack_name(held.name, missing, pack.form)
+        number, frontends = job.deployment.id, len(job.fleet.frontends)
+        while True:
+            way = self._peers.way(number, name, frontends)
+            try:
+                self._take(job, session, held, name, pack, way, sent)
+            except BaseException as error:
+                theirs = way.source is not None and _theirs(error)
+                self._peers.failed(number, name, way, theirs=theirs)
+                if not theirs or way.source is None:
+                    raise
+                log.warning("a frontend did not hand a pack on", peer=way.source.name, found=str(error))
+                sent.failed.append(way.source.name)
+            else:
+                self._peers.got(number, name, way, job.frontend)
+                return
+
+    @staticmethod
+    def _take(job: Job, session: Session, held: Held, name: str, pack: Pack, way: Way, sent: Sent) -> None:
+        root, limit = job.frontend.root, job.fleet.policy.stage_seconds
+        kept = name if way.keeps else pack.form
+        if way.source is None:
+            session.ask(Receive(root, held.name, kept), stdin=chunks(pack.source), limit=limit)
+            sent.bytes += pack.size
+        else:
+            source = Source(pack.size, pack.whole, job.fleet.host, f"{way.source.base_url}{PACKS}{name}")
+            session.ask(Receive(root, held.name, kept, source), limit=limit)
+            sent.fetched += pack.size
+
+
+def _theirs(error: BaseException) -> bool:
+    """Whether a pack that was fetched may be at fault, and not the frontend that fetched it, or the way to that."""
+    return isinstance(error, ScriptRefusedError) and error.code in ("peer", "pack", "hash")
+
+
+def _check_space(job: Job, held: Held, missing: list[str], probed: Probed) -> None:
+    """`RefusedError` before anything is sent, where it could not be held."""
+    generated = {sha: len(content) for sha, content in held.layout.generated.items()}
+    sizes = {**job.prepared.sizes, **generated}
+    needed = 2 * sum(sizes[sha] for sha in missing) + SPARE_BYTES
+    if probed.free < needed:
+        raise RefusedError(
+            "too little space on the disk",
+            where=f"{job.frontend.name}: {job.frontend.root}",
+            expected=f"{needed} bytes free, for {len(missing)} new objects",
+            found=f"{probed.free} bytes free",
+            remedy="free space there, or keep fewer releases (policy: keep, keep_hours), then deploy again",
+        )
