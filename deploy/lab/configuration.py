@@ -75,6 +75,7 @@ def inventory(lab: Blueprint, host_keys: Mapping[str, str]) -> str:
         "url": lab.url,
         "load_balancer": {"kind": "haproxy", "sockets": [f"unix://{lab.admin_socket}"], "backend": "web"},
         "defaults": {"user": lab.user, "identity": str(lab.client_key)},
+        "policy": {"peers": True},
         "frontends": frontends,
     }
     document = {
