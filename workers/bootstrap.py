@@ -13,6 +13,7 @@ from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.rotation import Drain
 from orchestrator.services.gates import Gatekeeper
+from workers.crew import Crew
 from workers.distribution.packs import PackShelf
 from workers.fleet import SshFleet
 from workers.frontend.connections import Connections
@@ -33,6 +34,7 @@ class Workshop:
         self.connections = Connections()
         self._prepared = lru_cache(maxsize=DEPLOYMENTS_AT_HAND)(self._prepare)
         self._preparing = threading.Lock()
+        self.crew = Crew(self.do)
 
     @cached_property
     def steps(self) -> Steps:
@@ -57,7 +59,7 @@ class Workshop:
         """The frontends of a deployment, for its coordinator."""
         lockstep = self.lockstep
         jobs = partial(self.job, number)
-        return SshFleet(number, jobs, self.steps, lockstep.ledger, lockstep.dispatch, lockstep.leases)
+        return SshFleet(number, jobs, self.steps, lockstep.ledger, lockstep.dispatch, lockstep.leases, self.crew)
 
     def gatekeeper(self) -> Gatekeeper:
         """The gates of one deployment, for its coordinator."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import structlog
 
-from orchestrator.domain.deployment import Outcome, Report, Step
+from orchestrator.domain.batch import Batch, batches
+from orchestrator.domain.deployment import Report, Step
 from orchestrator.domain.effects import Ask, unknown
-from orchestrator.domain.errors import ConflictError, LockstepError, Problem, RefusedError, UnansweredError
-from orchestrator.ports import Dispatch, Leases, Ledger, work_on
+from orchestrator.domain.errors import LockstepError, Problem, UnansweredError
+from orchestrator.ports import Dispatch, Leases, Ledger
+from workers.attempt import attempt
+from workers.crew import Crew
 from workers.frontend.armed import Armed
 from workers.frontend.job import Job
-from workers.frontend.steps import Detail, Steps, problem_of
+from workers.frontend.steps import Detail, Steps
+from workers.handouts import Handouts
 from workers.rotation import let_in, take_out
 
 log = structlog.get_logger()
@@ -31,42 +34,10 @@ SLACK_SECONDS = 15.0
 CHECK_SECONDS = 0.5
 #: How long the broker may be silent before the work is done here, in seconds.
 SILENCE_SECONDS = 3.0
-#: How long a message may wait for a worker before another one is sent, in seconds: a worker that died with it in its
-#: hands has taken it along.
-WAIT_SECONDS = 20.0
-#: How often a step is handed out again whose worker is gone, or whose message is lost.
-HANDOUTS = 5
 #: Before a frontend is asked again after the commit, in seconds, times the attempt.
 BACKOFF_SECONDS = 0.5
 
 Deliver = Callable[[Report], None]
-
-
-def attempt(ask: Ask, act: Callable[[], Detail]) -> Report:
-    """Do a step and report how it went."""
-    try:
-        return Report(ask.frontend, ask.step, ask.attempt, Outcome.ACCEPTED, detail=dict(act()))
-    except LockstepError as error:
-        return failed(ask, error)
-    except Exception as error:  # a fault of ours must not leave a coordinator waiting
-        log.exception("step failed", frontend=ask.frontend, step=str(ask.step))
-        return failed(ask, error)
-
-
-def failed(ask: Ask, error: Exception) -> Report:
-    """Refused where the other side said no; unknown where nobody can tell what happened."""
-    outcome = Outcome.REFUSED if isinstance(error, RefusedError | ConflictError) else Outcome.UNKNOWN
-    return Report(ask.frontend, ask.step, ask.attempt, outcome, problem=problem_of(error, ask.frontend))
-
-
-@dataclass
-class Handout:
-    """A step that was handed to the broker: how often, and whether some worker was seen at work on it."""
-
-    ask: Ask
-    times: int = 1
-    begun: bool = False
-    since: float = field(default_factory=time.monotonic)
 
 
 class SshFleet:
@@ -80,6 +51,7 @@ class SshFleet:
         ledger: Ledger,
         dispatch: Dispatch,
         leases: Leases,
+        crew: Crew,
     ) -> None:
         self._number = number
         self._jobs = jobs
@@ -87,9 +59,13 @@ class SshFleet:
         self._ledger = ledger
         self._dispatch = dispatch
         self._leases = leases
+        self._crew = crew
         self._armed = Armed(steps)
         self._closed = threading.Event()
         self._threads: ThreadPoolExecutor | None = None
+        # The newest report when a step was last handed out, and the steps of others that are done here.
+        self._seen = 0
+        self._here: list[Future[None]] = []
 
     def ask(self, asks: Sequence[Ask], deliver: Deliver) -> None:
         """Begin these askings, side by side."""
@@ -118,6 +94,8 @@ class SshFleet:
         self._armed.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+        for step in self._here:
+            step.cancel()
         self._steps.hang_up(self._number)
 
     # ── in this process ──
@@ -176,80 +154,72 @@ class SshFleet:
     # ── by other workers ──
 
     def _queue(self, asks: Sequence[Ask], deliver: Deliver) -> None:
-        before = max((sequence for sequence, _ in self._ledger.reports(self._number)), default=0)
-        waiting = {(ask.frontend, ask.attempt): Handout(ask) for ask in asks}
+        self._seen = self._newest(self._seen)
+        handed = list(batches(asks))
         try:
             memory = self._dispatch.memory()
-            for ask in asks:
-                self._dispatch.step(self._number, ask)
+            for batch in handed:
+                self._dispatch.step(self._number, batch)
         except LockstepError as error:
             log.warning("the broker takes no work, it is done here", **error.problem.as_dict())
-            self._each(asks, deliver, partial(self._steps.do, asks[0].step))
+            self._do_here(asks, deliver)
             return
-        self._pool(len(asks) + 1).submit(self._poll, asks[0].step, waiting, memory, before, deliver)
+        handouts = Handouts(self._number, handed, time.monotonic())
+        self._pool(len(asks) + 1).submit(self._poll, asks[0], handouts, memory, self._seen, deliver)
 
-    def _poll(
-        self, step: Step, waiting: dict[tuple[str, int], Handout], memory: str, before: int, deliver: Deliver
-    ) -> None:
-        limit = self._limit(step)
+    def _newest(self, before: int) -> int:
+        """The number of the newest report: what earlier coordinators were told answers nobody here."""
+        return max((sequence for sequence, _ in self._ledger.reports(self._number, before)), default=before)
+
+    def _do_here(self, asks: Sequence[Ask], deliver: Deliver) -> None:
+        self._here += self._crew.begin(self._number, asks, deliver)
+
+    def _poll(self, first: Ask, handouts: Handouts, memory: str, before: int, deliver: Deliver) -> None:
+        limit = self._limit(first)
         heard = checked = began = time.monotonic()
         pause, longest = POLL_SECONDS
-        while waiting and (now := time.monotonic()) < began + limit:
+        silent = False
+        while handouts.left and (now := time.monotonic()) < began + limit:
             if self._closed.wait(pause):
                 return
             pause = min(pause * 1.2, longest)
-            lost: list[Handout] | None = []
             if now > checked + CHECK_SECONDS:
                 checked = now
                 try:
-                    lost, memory = self._lost(waiting, memory)
+                    memory = self._look(handouts, memory)
                     heard = now
                 except UnansweredError:
-                    lost = None if now > heard + SILENCE_SECONDS else []
+                    silent = now > heard + SILENCE_SECONDS
             # Read after the leases: a worker lets go of its lease after it has reported.
             for sequence, report in self._ledger.reports(self._number, before):
                 before = sequence
-                if report.step is step and waiting.pop((report.frontend, report.attempt), None) is not None:
+                if report.step is first.step and handouts.heard(report):
                     deliver(report)
-            if lost is None:
+            if silent:
                 log.warning("the broker is silent, its work is done here")
-                self._each([handout.ask for handout in waiting.values()], deliver, partial(self._steps.do, step))
+                self._do_here(handouts.left, deliver)
                 return
-            self._hand_out_again([handout for handout in lost if handout in waiting.values()])
-        for handout in waiting.values():
-            deliver(unknown(handout.ask, self._silent(handout.ask, limit)).report)
+            self._hand_out(handouts.again(time.monotonic()))
+        for ask in handouts.left:
+            deliver(unknown(ask, self._silent(ask, limit)).report)
 
-    def _lost(self, waiting: Mapping[tuple[str, int], Handout], memory: str) -> tuple[list[Handout], str]:
+    def _look(self, handouts: Handouts, memory: str) -> str:
         """What nobody works on any more, or will: the broker forgot it, or the worker that began it is gone."""
-        names = {work_on(self._number, handout.ask): handout for handout in waiting.values()}
-        held = self._leases.held(list(names))
+        held = self._leases.held(handouts.leases)
         now = self._dispatch.memory()
-        late = time.monotonic() - WAIT_SECONDS
-        lost = [
-            handout
-            for name, handout in names.items()
-            if name not in held and (handout.begun or now != memory or handout.since < late)
-        ]
-        for name in held:
-            names[name].begun = True
-        return lost, now
+        handouts.look(held, time.monotonic(), forgotten=now != memory)
+        return now
 
-    def _hand_out_again(self, lost: Sequence[Handout]) -> None:
-        for handout in lost:
-            handout.begun, handout.since = False, time.monotonic()
-            handout.times += 1
-            if handout.times > HANDOUTS:
-                continue
-            log.warning("a step is lost, it is handed out again", frontend=handout.ask.frontend)
+    def _hand_out(self, lost: Sequence[Batch]) -> None:
+        for batch in lost:
+            log.warning("a step is lost, it is handed out again", frontends=list(batch.frontends))
             with contextlib.suppress(LockstepError):
-                # Not taken: the next check finds the broker silent.
-                self._dispatch.step(self._number, handout.ask)
+                # Not taken: the next look finds the broker silent.
+                self._dispatch.step(self._number, batch)
 
-    def _limit(self, step: Step) -> float:
-        deployment = self._ledger.deployment(self._number)
-        assert deployment is not None
-        policy = self._jobs(deployment.plan.frontends[0]).fleet.policy
-        return (policy.stage_seconds if step is Step.STAGE else policy.verify_seconds) + SLACK_SECONDS
+    def _limit(self, ask: Ask) -> float:
+        policy = self._jobs(ask.frontend).fleet.policy
+        return (policy.stage_seconds if ask.step is Step.STAGE else policy.verify_seconds) + SLACK_SECONDS
 
     @staticmethod
     def _silent(ask: Ask, limit: float) -> Problem:

@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from orchestrator.adapters.lease import ANSWER_SECONDS, plain_url
+from orchestrator.domain.batch import Batch
 from orchestrator.domain.deployment import Step
-from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UnansweredError, UsageError
 
 COORDINATE = "lockstep.deployment.coordinate"
@@ -74,9 +74,9 @@ class CeleryDispatch:
         """Have some worker coordinate the deployment."""
         self._send(COORDINATE, number)
 
-    def step(self, number: int, ask: Ask) -> None:
-        """Have some worker do one step of one frontend."""
-        self._send(STEPS[ask.step], number, ask.frontend, ask.attempt)
+    def step(self, number: int, batch: Batch) -> None:
+        """Have some worker do one step of these frontends."""
+        self._send(STEPS[batch.step], number, batch.attempt, batch.name, list(batch.frontends))
 
     def drain(self, number: int) -> None:
         """Have some worker take a frontend out of rotation."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import redis
 import structlog
 from redis.backoff import NoBackoff
-from redis.exceptions import LockError, RedisError
-from redis.lock import Lock
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from orchestrator.domain.errors import UnansweredError
@@ -32,10 +33,37 @@ RENEW_SECONDS = 0.3
 ANSWER_SECONDS = 1.0
 
 
+#: Lets go of a lease that still carries the token: KEYS[1] with ARGV[1].
+RELEASE = """
+if redis.call('get', KEYS[1]) == ARGV[1] then
+    return redis.call('del', KEYS[1])
+end
+return 0
+"""
+
+#: Renews many leases in one round trip: KEYS[i] with the token ARGV[i + 1], each for ARGV[1] milliseconds. One that is
+#: not there any more (a Redis that was emptied, a renewal that came late) is taken anew; another's is left alone. For
+#: each 1 where it is still, or again, this token's, else 0.
+RENEW = """
+local kept = {}
+for i, key in ipairs(KEYS) do
+    local token = redis.call('get', key)
+    if not token or token == ARGV[i + 1] then
+        redis.call('set', key, ARGV[i + 1], 'PX', ARGV[1])
+        kept[i] = 1
+    else
+        kept[i] = 0
+    end
+end
+return kept
+"""
+
+
 class RedisLeases:
     """`orchestrator.ports.Leases`; each lasts `seconds` beyond its last renewal.
 
-    Safe to use from several threads. One thread renews all that this process holds.
+    Safe to use from several threads. One thread renews all that this process holds, in one round trip: each word to
+    Redis waits several times for the interpreter, which is long where many threads are busy.
     """
 
     def __init__(self, broker_url: str, seconds: float) -> None:
@@ -45,23 +73,27 @@ class RedisLeases:
             socket_connect_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 1),
         )
+        self._release = self._redis.register_script(RELEASE)
+        self._renewal = self._redis.register_script(RENEW)
         self._seconds = seconds
+        self._milliseconds = int(seconds * 1000)
         self._lock = threading.Lock()
-        self._held: dict[str, Lock] = {}
+        # Tokens by name. A name that is taken again has another one.
+        self._held: dict[str, str] = {}
         self._renewer: threading.Thread | None = None
 
     def take(self, name: str) -> RedisLease | None:
         """Hold the lease; None where somebody else does."""
-        lock = Lock(self._redis, key(name), timeout=self._seconds, blocking=False, thread_local=False)
+        token = secrets.token_hex(16)
         with _answered():
-            if not lock.acquire():
+            if not self._redis.set(key(name), token, nx=True, px=self._milliseconds):
                 return None
         with self._lock:
-            self._held[name] = lock
+            self._held[name] = token
             if self._renewer is None:
-                self._renewer = threading.Thread(target=self._renew, name="leases", daemon=True)
+                self._renewer = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
                 self._renewer.start()
-        return RedisLease(self, name, lock)
+        return RedisLease(self, name, token)
 
     def held(self, names: Sequence[str]) -> frozenset[str]:
         """Those of the leases that somebody holds."""
@@ -71,62 +103,55 @@ class RedisLeases:
             tokens = self._redis.mget([key(name) for name in names])
         return frozenset(name for name, token in zip(names, tokens, strict=True) if token is not None)
 
-    def let_go(self, name: str, lock: Lock) -> None:
+    def let_go(self, name: str, token: str) -> None:
         """Renew it no more, and let others have it. One that is lost already stays lost."""
         with self._lock:
-            if self._held.get(name) is lock:
+            if self._held.get(name) == token:
                 del self._held[name]
         with contextlib.suppress(RedisError):
-            # Only what still carries this lease's token goes. Whatever else happens, it ends by itself.
-            lock.release()
+            # Only what still carries this token goes. Whatever else happens, it ends by itself.
+            self._release(keys=[key(name)], args=[token])
 
-    def _renew(self) -> None:
-        pause = threading.Event()
+    def _renew_for_ever(self) -> None:
+        pause, every = threading.Event(), min(self._seconds / RENEWALS, RENEW_SECONDS)
         while True:
-            pause.wait(min(self._seconds / RENEWALS, RENEW_SECONDS))
+            began = time.monotonic()
             with self._lock:
-                held = list(self._held.items())
-            for name, lock in held:
-                self._renew_one(name, lock)
+                held = dict(self._held)
+            if held:
+                self._renew(held)
+            # A renewal that took its time does not make the next one late.
+            pause.wait(max(0.0, began + every - time.monotonic()))
 
-    def _renew_one(self, name: str, lock: Lock) -> None:
-        renewed = self._renewed(lock)
-        with self._lock:
-            wanted = self._held.get(name) is lock
-            if wanted and not renewed:
-                del self._held[name]
-        if not wanted:
-            # It was let go meanwhile, and may have been taken anew after that.
-            with contextlib.suppress(RedisError):
-                lock.release()
-        elif not renewed:
-            log.warning("a lease is lost: another worker holds it", lease=name)
-
-    @staticmethod
-    def _renewed(lock: Lock) -> bool:
-        """Whether it is still, or again, this one's. A Redis that was emptied knows nothing of it: it is taken anew."""
+    def _renew(self, held: Mapping[str, str]) -> None:
         try:
-            lock.reacquire()
-        except LockError:
-            with contextlib.suppress(RedisError):
-                return bool(lock.acquire(blocking=False))
-        except RedisError:
+            kept = self._renewal(keys=[key(name) for name in held], args=[self._milliseconds, *held.values()])
+        except (RedisError, OSError):
             # Nobody knows. The next renewal asks again.
-            return True
-        return True
+            return
+        for (name, token), mine in zip(held.items(), kept, strict=True):
+            with self._lock:
+                wanted = self._held.get(name) == token
+                if wanted and not mine:
+                    del self._held[name]
+            if not wanted and mine:
+                # It was let go meanwhile, and may have been taken anew after that.
+                self.let_go(name, token)
+            elif wanted and not mine:
+                log.warning("a lease is lost: another worker holds it", lease=name)
 
 
 class RedisLease:
     """`orchestrator.ports.Lease`."""
 
-    def __init__(self, leases: RedisLeases, name: str, lock: Lock) -> None:
+    def __init__(self, leases: RedisLeases, name: str, token: str) -> None:
         self._leases = leases
         self._name = name
-        self._lock = lock
+        self._token = token
 
     def release(self) -> None:
         """Let others have it."""
-        self._leases.let_go(self._name, self._lock)
+        self._leases.let_go(self._name, self._token)
 
 
 def key(name: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from orchestrator.domain.build import Build
-from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Trouble
+from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Step, Trouble
 from orchestrator.domain.rotation import Drain
 from orchestrator.domain.trail import ITSELF
 
@@ -69,6 +69,10 @@ class Deployments(Protocol):
 
     def deployment(self, number: int) -> Deployment | None:
         """One deployment, or None."""
+        ...
+
+    def decision(self, number: int) -> Decision | None:
+        """What was decided, if anything was. Cheaper than the deployment's row; `UsageError` where there is none."""
         ...
 
     def open_deployment(self, fleet: str) -> Deployment | None:
@@ -132,6 +136,10 @@ class Deployments(Protocol):
 
     def record(self, number: int, reports: Iterable[Report]) -> None:
         """Keep reports, each with the time at which it was recorded."""
+        ...
+
+    def reported(self, number: int, step: Step, attempt: int) -> frozenset[str]:
+        """The frontends of which a report of this step and attempt was recorded."""
         ...
 
     def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:

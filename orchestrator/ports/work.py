@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 from orchestrator.domain.adoption.errand import Errand as AdoptionErrand
 from orchestrator.domain.adoption.errand import Taken
 from orchestrator.domain.adoption.site import Site
+from orchestrator.domain.batch import Batch
 from orchestrator.domain.deployment import Report
 from orchestrator.domain.effects import Ask, GateName
 from orchestrator.domain.errors import Problem
@@ -116,8 +117,8 @@ class Dispatch(Protocol):
         """Have some worker coordinate the deployment. `LockstepError` when nobody can be asked."""
         ...
 
-    def step(self, number: int, ask: Ask) -> None:
-        """Have some worker do one step (stage or verify) of one frontend; its report goes to the ledger."""
+    def step(self, number: int, batch: Batch) -> None:
+        """Have some worker do one step (stage or verify) of these frontends; their reports go to the ledger."""
         ...
 
     def drain(self, number: int) -> None:
@@ -199,6 +200,6 @@ def audit_of(number: int) -> str:
     return f"audit/{number}"
 
 
-def work_on(number: int, ask: Ask) -> str:
-    """The name of the lease that a worker holds while it does a step."""
-    return f"step/{number}/{ask.frontend}/{ask.step}/{ask.attempt}"
+def work_on(number: int, batch: Batch) -> str:
+    """The name of the lease that a worker holds while it works on a batch, or on what is left of it."""
+    return f"step/{number}/{batch.name}/{batch.step}/{batch.attempt}"

@@ -120,7 +120,7 @@ class Coordinator:
     def _listen(self) -> None:
         answers = self._inbox.take()
         if not answers:
-            decision = found(self._ledger, self._number).decision
+            decision = self._ledger.decision(self._number)
             if decision is not None:
                 self._carry_out(self._machine.on(Decided(decision)))
             self._carry_out(self._machine.on(Drained(self._drained())))

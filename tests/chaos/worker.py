@@ -98,7 +98,9 @@ class TrappedFleet(SshFleet):
 
     def __init__(self, number: int, workshop: TrappedWorkshop) -> None:
         lockstep, jobs = workshop.lockstep, partial(workshop.job, number)
-        super().__init__(number, jobs, workshop.steps, lockstep.ledger, lockstep.dispatch, lockstep.leases)
+        super().__init__(
+            number, jobs, workshop.steps, lockstep.ledger, lockstep.dispatch, lockstep.leases, workshop.crew
+        )
         self._armed = TrappedArmed(workshop.steps, workshop.trap, number)
         self._trap = workshop.trap
 

@@ -21,7 +21,7 @@ from tests.simulator.actors import Process
 from tests.simulator.frontend import Frontend
 from tests.simulator.releases import EPOCH
 from tests.simulator.streams import Request, Stream
-from workers.fleet import attempt
+from workers.attempt import attempt
 from workers.frontend.commands import Probed
 from workers.frontend.job import Job, prepared
 from workers.frontend.steps import Detail

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, cast
 
+from orchestrator.domain.batch import Batch
 from orchestrator.domain.coordination import Coordination
 from orchestrator.domain.deployment import Report
-from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UnansweredError
 from orchestrator.ports import Lease, Ledger
 from orchestrator.services.coordinator import Answer, Inbox
@@ -15,7 +15,7 @@ from tests.simulator.actors import Process, Running
 from tests.simulator.releases import SimulatedLedger
 
 #: Calls of the ledger that tell nobody anything that decides.
-UNHEARD = frozenset({"record", "reports", "record_skew", "release", "releases"})
+UNHEARD = frozenset({"record", "reports", "reported", "record_skew", "release", "releases"})
 #: Calls that write, and whose answer may get lost.
 WRITES = frozenset({"plan", "move", "prepare", "decide", "release_hold", "add_drain", "confirm_drain"})
 
@@ -152,9 +152,9 @@ class SteppedDispatch:
         """A message."""
         self._send("drain", number)
 
-    def step(self, number: int, ask: Ask) -> None:
+    def step(self, number: int, batch: Batch) -> None:
         """The simulated fleet hands out no steps: what a worker does for another looks the same to the coordinator."""
-        raise AssertionError(f"{ask} of {number} is not sent through the broker here")
+        raise AssertionError(f"{batch} of {number} is not sent through the broker here")
 
     def memory(self) -> str:
         """As above."""

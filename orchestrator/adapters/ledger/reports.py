@@ -10,7 +10,7 @@ from orchestrator.adapters.ledger.database import LedgerPart
 from orchestrator.adapters.ledger.queries import nowhere
 from orchestrator.adapters.ledger.rows import report_columns, report_of
 from orchestrator.adapters.ledger.tables import deployments, reports
-from orchestrator.domain.deployment import Report
+from orchestrator.domain.deployment import Report, Step
 
 
 class SqlReports(LedgerPart):
@@ -30,6 +30,12 @@ class SqlReports(LedgerPart):
             if connection.scalar(lock) is None:
                 raise nowhere(number)
             connection.execute(insert(reports), rows)
+
+    def reported(self, number: int, step: Step, attempt: int) -> frozenset[str]:
+        """Who has reported on this asking: names alone."""
+        mine = (reports.c.deployment == number, reports.c.step == step.value, reports.c.attempt == attempt)
+        with self._database.reading() as connection:
+            return frozenset(connection.scalars(select(reports.c.frontend).where(*mine)))
 
     def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:
         """Reports with their sequence numbers, oldest first."""

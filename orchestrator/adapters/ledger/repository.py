@@ -29,6 +29,7 @@ from orchestrator.adapters.ledger.queries import (
     committed,
     deployment_row,
     newest,
+    nowhere,
     of_environments,
     standing,
 )
@@ -106,6 +107,14 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
         """One deployment, or None."""
         found = self._deployments(deployment_row(number)) if 0 < number <= MAX_NUMBER else []
         return found[0] if found else None
+
+    def decision(self, number: int) -> Decision | None:
+        """What was decided, if anything was: one column, not the row with its fleet."""
+        if not 0 < number <= MAX_NUMBER:
+            raise nowhere(number)
+        with self._database.reading() as connection:
+            found = standing(connection, number, deployments.c.decision)
+        return None if found is None else Decision(found)
 
     def open_deployment(self, fleet: str) -> Deployment | None:
         """The fleet's open deployment, or None."""

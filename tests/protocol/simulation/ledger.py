@@ -16,6 +16,7 @@ from orchestrator.domain.deployment import (
     Plan,
     Report,
     State,
+    Step,
     Trouble,
     decided_state,
     may_decide,
@@ -43,6 +44,10 @@ class MemoryLedger:
     def deployment(self, number: int) -> Deployment | None:
         """One deployment, or None."""
         return self._rows.get(number)
+
+    def decision(self, number: int) -> Decision | None:
+        """What was decided, if anything was."""
+        return self._row(number).decision
 
     def open_deployment(self, fleet: str) -> Deployment | None:
         """The fleet's open deployment, or None."""
@@ -158,6 +163,11 @@ class MemoryLedger:
         """Keep reports."""
         self._row(number)
         self._reports += [(number, replace(report, at=self._clock())) for report in reports]
+
+    def reported(self, number: int, step: Step, attempt: int) -> frozenset[str]:
+        """Who has reported on this asking."""
+        asking = (step, attempt)
+        return frozenset(r.frontend for of, r in self._reports if of == number and (r.step, r.attempt) == asking)
 
     def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:
         """Reports with their sequence numbers, oldest first."""

@@ -13,8 +13,8 @@ from orchestrator.adapters.artifacts import DirectoryArtifacts
 from orchestrator.adapters.ledger.builds import SqlBuilds
 from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
+from orchestrator.domain.batch import Batch
 from orchestrator.domain.deployment import Decision, Deployment, State
-from orchestrator.domain.effects import Ask
 from orchestrator.domain.errors import UnansweredError
 from orchestrator.domain.release import File, Hasher, Manifest
 from orchestrator.ports import ReleaseRecord
@@ -59,8 +59,8 @@ class Messages:
             raise UnansweredError("the broker may not have taken the work")
         self.audited.append(number)
 
-    def step(self, number: int, ask: Ask) -> None:
-        raise AssertionError(f"the services ask for no step: {number} {ask}")
+    def step(self, number: int, batch: Batch) -> None:
+        raise AssertionError(f"the services ask for no step: {number} {batch}")
 
     def memory(self) -> str:
         raise AssertionError("the services rely on no message")

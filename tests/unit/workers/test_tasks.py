@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from inventory.model import Fleet
 from orchestrator.bootstrap import Lockstep
-from orchestrator.domain.deployment import Decision, Outcome, State, Step
+from orchestrator.domain.deployment import Decision, Outcome, Report, State, Step
 from orchestrator.services.deployments import Schedule
 from orchestrator.services.rotation import Rotating
 from orchestrator.settings import Settings
@@ -19,7 +19,7 @@ from workers.bootstrap import Workshop
 from workers.tasks.deployment import drain
 from workers.tasks.frontend import stage, verify
 
-Task = Callable[[Workshop, int, str, int], None]
+Task = Callable[[Workshop, int, int, str, Sequence[str]], None]
 TASKS: dict[Step, Task] = {Step.STAGE: stage, Step.VERIFY: verify}
 
 
@@ -53,7 +53,7 @@ def number(tmp_path: Path, nobody_listens: int) -> int:
 
 @pytest.mark.parametrize("step", TASKS)
 def test_a_frontend_that_can_t_be_reached_is_reported_as_unknown(workshop: Workshop, number: int, step: Step) -> None:
-    TASKS[step](workshop, number, "fe1", 1)
+    TASKS[step](workshop, number, 1, "fe1", ["fe1"])
     ((_, report),) = workshop.lockstep.ledger.reports(number)
     assert (report.frontend, report.step, report.attempt, report.outcome) == ("fe1", step, 1, Outcome.UNKNOWN)
     assert report.problem["what"] == "the frontend can't be reached over SSH"
@@ -62,14 +62,30 @@ def test_a_frontend_that_can_t_be_reached_is_reported_as_unknown(workshop: Works
 @pytest.mark.parametrize("step", TASKS)
 def test_a_message_that_comes_after_the_decision_does_nothing(workshop: Workshop, number: int, step: Step) -> None:
     workshop.lockstep.ledger.decide(number, Decision.ABORT, [])
-    TASKS[step](workshop, number, "fe1", 1)
+    TASKS[step](workshop, number, 1, "fe1", ["fe1"])
     assert workshop.lockstep.ledger.reports(number) == []
+
+
+@pytest.mark.parametrize("step", TASKS)
+def test_of_a_message_that_comes_twice_only_what_nobody_has_reported_is_done(
+    workshop: Workshop, number: int, step: Step
+) -> None:
+    ledger = workshop.lockstep.ledger
+    earlier = Report("fe1", step, 1, Outcome.ACCEPTED)
+    ledger.record(number, [earlier])
+    # Another attempt of it is another asking.
+    ledger.record(number, [Report("fe9", step, 2, Outcome.ACCEPTED)])
+    for _ in range(2):
+        TASKS[step](workshop, number, 1, "fe1", ["fe1", "fe9", "fe8"])
+    asked = [(report.frontend, report.attempt) for _, report in ledger.reports(number)]
+    assert asked[:2] == [("fe1", 1), ("fe9", 2)]
+    assert sorted(asked[2:]) == [("fe8", 1), ("fe9", 1)]
 
 
 def test_a_frontend_that_the_deployment_does_not_have_is_reported_and_asked_for_nothing(
     workshop: Workshop, number: int
 ) -> None:
-    stage(workshop, number, "fe9", 1)
+    stage(workshop, number, 1, "fe9", ["fe9"])
     ((_, report),) = workshop.lockstep.ledger.reports(number)
     assert (report.outcome, report.problem["what"]) == (Outcome.UNKNOWN, f"deployment {number} has no frontend fe9")
 
