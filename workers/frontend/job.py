@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 
 from inventory.model import Fleet, Frontend
 from orchestrator.domain.activation import NOTHING, ActivationName
@@ -14,6 +14,7 @@ from orchestrator.domain.described import Described
 from orchestrator.domain.layout import Layout
 from orchestrator.domain.release import Manifest
 from orchestrator.domain.retention import Keeping, retained
+from orchestrator.ota.expected import Questions
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Deployments
 from orchestrator.services.coordinator import found
@@ -48,6 +49,11 @@ class Prepared:
     releases: Mapping[str, Described]
     previous: Mapping[str, Manifest]
     sizes: Mapping[str, int]
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What its frontends are asked over HTTP: made for the first of them."""
+        return Questions.of(self.deployment.activation, self.releases, self.previous)
 
 
 def prepared(ledger: Deployments, artifacts: Artifacts, number: int, now: datetime) -> Prepared:
@@ -125,6 +131,8 @@ class Job:
         An activation below the fence can't be staged again, but what it leads to can be put right.
         """
         own = self.prepared.own
+        if not self.prepared.earlier:
+            return own
         return replace(own, layout=own.layout.beside(held.layout for held in self.prepared.earlier))
 
     def to_prune(self, probed: Probed) -> tuple[list[ActivationName], list[ActivationName]]:
