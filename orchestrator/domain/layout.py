@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tree:
     """One directory below the root: hard links (path below it -> SHA-256) and symbolic links (path -> target)."""
 
@@ -27,10 +28,15 @@ class Tree:
 
     def digest(self) -> str:
         """SHA-256 of the listing, each line ended by a newline."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        # Every frontend of a fleet is held against the same tree.
         return hashlib.sha256("".join(f"{line}\n" for line in self.listing()).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """An activation as a frontend holds it.
 

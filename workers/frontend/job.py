@@ -15,6 +15,7 @@ from orchestrator.domain.described import Described
 from orchestrator.domain.layout import Layout, Tree
 from orchestrator.domain.release import Manifest
 from orchestrator.domain.retention import Keeping, retained
+from orchestrator.ota.expected import Questions
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Deployments
 from orchestrator.services.coordinator import found
@@ -105,7 +106,14 @@ class Prepared:
     @cached_property
     def whole(self) -> Held:
         """`own` with the releases of `earlier`: to stage it puts those right, too."""
+        if not self.earlier:
+            return self.own
         return replace(self.own, layout=self.own.layout.beside(held.layout for held in self.earlier))
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What its frontends are asked over HTTP: made for the first of them."""
+        return Questions.of(self.deployment.activation, self.releases, self.previous)
 
 
 def _release(tree: Tree) -> str:

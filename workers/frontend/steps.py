@@ -13,7 +13,6 @@ from typing import Any
 from orchestrator.domain.activation import NOTHING, ActivationName
 from orchestrator.domain.deployment import Healing, Step
 from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
-from orchestrator.ota.expected import expectations
 from orchestrator.ports import Artifacts
 from workers.distribution.packs import Form, Pack, PackShelf
 from workers.distribution.peers import Peers
@@ -112,14 +111,14 @@ class Steps:
             _check_disk(session, job)
         sample = None if fleet.policy.verify == "all" else fleet.policy.verify
         seed = f"{job.deployment.id}/{job.frontend.name}"
-        activation, prepared = job.deployment.activation, job.prepared
+        activation = job.deployment.activation
         files = 0
         with Served(fleet, job.frontend) as served:
             digests = {p.app: served.manifest_digest(p, name) for p in activation.placements}
             # Where a digest differs, the fleet's verdict says so; asking for files would only repeat it.
             if all(digests[p.app] == p.digest for p in activation.placements):
                 served.check_activation(activation, name)
-                for _, expected in expectations(activation, prepared.releases, prepared.previous, sample, seed):
+                for _, expected in job.prepared.questions.asked(sample, seed):
                     served.check(expected, name)
                     files += 1
             if healing is not None:

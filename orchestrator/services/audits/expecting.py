@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 
 from inventory.model import Fleet
 from orchestrator.domain.activation import Activation, Placement
@@ -21,7 +21,7 @@ from orchestrator.domain.errors import UsageError
 from orchestrator.domain.layout import Layout
 from orchestrator.domain.retention import Keeping, retained
 from orchestrator.ota.documents import activation_document, documents
-from orchestrator.ota.expected import Expected, expectations
+from orchestrator.ota.expected import Expected, Questions
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Clock, Deployments
 from orchestrator.services.releases import described
@@ -112,7 +112,7 @@ class _Stock:
         return max((release.manifest.size for release in self.releases(activation).values()), default=0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Serving:
     """What is served: an activation and its releases by digest."""
 
@@ -131,13 +131,17 @@ class Serving:
         paths = frozenset(each.finding.path for each in known if each.finding.kind in SERVED)
         return paths - {legible(ask.key) for ask in self._all(None, "")} if paths else frozenset()
 
+    @cached_property
+    def _questions(self) -> Questions:
+        """Without what was served before, the sample is one of all files."""
+        return Questions.of(self.activation, self.releases, {})
+
     def _all(self, sample: int | None, seed: str) -> Iterator[Ask]:
         name = str(self.activation.name)
         yield from self.manifests(name)
         told = hashlib.sha256(activation_document(self.activation)).hexdigest()
         yield Ask(Kind.DOCUMENT_SERVED, "/-/lockstep/activation", told, name)
-        # Without what was served before, the sample is one of all files.
-        for placement, expected in expectations(self.activation, self.releases, {}, sample, seed):
+        for placement, expected in self._questions.asked(sample, seed):
             pinned = name if expected.pinned else ""
             kind = _kind(placement, expected)
             yield Ask(kind, expected.url, expected.sha256, pinned, accept=expected.accept, native=expected.native)

@@ -12,7 +12,7 @@ from orchestrator.domain.described import Described
 from orchestrator.domain.layout import Layout
 from orchestrator.domain.release import Manifest
 from orchestrator.ota.documents import documents, token
-from orchestrator.ota.expected import Expected, expectations
+from orchestrator.ota.expected import Expected, Questions
 from orchestrator.ota.layouts import layout
 from tests.unit.ota.test_documents import file
 
@@ -118,7 +118,7 @@ def test_an_activation_names_each_release_that_it_holds_once() -> None:
 
 def asked(builds: Sequence[str] | None) -> list[Expected]:
     activation = Activation.of(NAME, [placed(builds)])
-    return [expected for _, expected in expectations(activation, BY_DIGEST, {}, None, "seed")]
+    return [expected for _, expected in Questions.of(activation, BY_DIGEST, {}).asked(None, "seed")]
 
 
 def test_the_proof_asks_as_a_native_client_with_and_without_a_token() -> None:
