@@ -19,10 +19,15 @@ class Flip:
 
     @property
     def corrected(self) -> float:
-        """The flip on the workers' clock. An offset within its own uncertainty counts as none: correcting by it
-        would add the noise of a network round trip to clocks that agree.
-        """
-        return self.at if abs(self.offset) <= self.uncertainty else self.at - self.offset
+        """The flip on the workers' clock."""
+        return self.at - correction(self.offset, self.uncertainty)
+
+
+def correction(offset: float, uncertainty: float) -> float:
+    """By how many seconds to correct a clock that is `offset` off. An offset within its own uncertainty counts as none:
+    correcting by it would add the noise of a network round trip to clocks that agree.
+    """
+    return 0.0 if abs(offset) <= uncertainty else offset
 
 
 def skew(flips: Iterable[Flip]) -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from orchestrator.domain.errors import UnansweredError
 from workers.frontend.answers import printable
+from workers.frontend.clocks import Clock, measure
 from workers.frontend.commands import Arm
 from workers.frontend.job import Job
 from workers.frontend.steps import Detail, Steps
@@ -16,6 +17,11 @@ from workers.frontend.transport import Conversation, Session
 
 #: How long an armed frontend waits, beyond the time that the others have to arm, before it stands down by itself.
 PATIENCE_SECONDS = 30
+
+#: How far ahead the instant is at which all flip: for all words to have arrived, and at most; in seconds.
+AHEAD_SECONDS, AHEAD_EACH, AHEAD_MOST = 0.02, 0.001, 1.0
+#: How long a frontend is silent after its flip, so that its answer does not delay another's flip; in seconds.
+LINGER_SECONDS, LINGER_EACH, LINGER_MOST = 0.005, 0.001, 0.5
 
 
 class Armed:
@@ -26,6 +32,7 @@ class Armed:
         self._lock = threading.Lock()
         self._closed = False
         self._waiting: dict[str, tuple[Session, Arm, Conversation]] = {}
+        self._clocks: dict[str, Clock] = {}
 
     def arm(self, job: Job) -> Detail:
         """Ask one frontend to arm; returns when it waits. Raises as the script's refusals and lost answers do."""
@@ -50,17 +57,33 @@ class Armed:
     def give_word(self, limits: Mapping[str, float]) -> dict[str, Exception]:
         """Send the word to all of `limits` (frontend -> seconds for its answer); what could not be sent, and why.
 
-        Nothing but the sending happens between the first and the last word.
+        Those whose clocks are well known hear of an instant; the others hear the word when it has come. Returns then.
         """
         with self._lock:
-            ready = [(name, self._waiting[name]) for name in limits if name in self._waiting]
+            ready = {name: self._waiting[name][1:] for name in limits if name in self._waiting}
+        for name, (_, conversation) in ready.items():
+            conversation.extend(limits[name])
+        clocks = measure(ready) if len(ready) > 1 else {}
+        self._clocks |= clocks
+        sure = {name: clock for name, clock in clocks.items() if clock.well_known}
+        ahead = min(AHEAD_SECONDS + len(ready) * AHEAD_EACH, AHEAD_MOST) if sure else 0.0
+        linger = min(LINGER_SECONDS + len(ready) * LINGER_EACH, LINGER_MOST)
+        instant, flips = time.time() + ahead, time.monotonic() + ahead
         failed: dict[str, Exception] = {}
-        for name, (_, command, conversation) in ready:
+
+        def say(name: str, word: bytes) -> None:
             try:
-                conversation.extend(limits[name])
-                conversation.say(command.go)
+                ready[name][1].extend(limits[name])
+                ready[name][1].say(word)
             except UnansweredError as error:
                 failed[name] = error
+
+        for name, clock in sure.items():
+            say(name, ready[name][0].go_at(clock.tells(instant), linger))
+        # Whatever is done here now, on a machine with frontends it would delay them.
+        time.sleep(max(0.0, flips - time.monotonic()))
+        for name in ready.keys() - sure.keys():
+            say(name, ready[name][0].go)
         for name in failed:
             self._give_up(name)
         return failed
@@ -82,7 +105,10 @@ class Armed:
             session, command, conversation = self._waiting.pop(frontend)
         try:
             stdout, status = conversation.finish()
-            return {"at": session.understood(command, conversation, stdout, status)}
+            detail: dict[str, object] = {"at": session.understood(command, conversation, stdout, status)}
+            if (clock := self._clocks.get(frontend)) is not None:
+                detail |= {"offset": clock.offset, "uncertainty": clock.uncertainty}
+            return detail
         finally:
             conversation.close()
 

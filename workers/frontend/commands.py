@@ -21,6 +21,7 @@ from workers.frontend.answers import interpret, printable, unintelligible
 RELEASE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}/[0-9a-f]{64}")
 EPOCH = re.compile(r"0|[1-9][0-9]{0,9}")
 CLOCK = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+TOLD_CLOCK = re.compile(rf"CLOCK ({CLOCK.pattern})")
 
 
 def shell_line(argv: Sequence[str]) -> str:
@@ -298,9 +299,26 @@ class Arm(OfActivation):
         """The one word."""
         return f"GO {self.activation}\n".encode()
 
+    def go_at(self, instant: float, linger: float) -> bytes:
+        """The word with the instant to flip at, on the frontend's clock, and how long to be silent after it (seconds)."""
+        return f"GO {self.activation} {instant:.6f} {linger * 1000:.0f}\n".encode()
+
+    @property
+    def ask_clock(self) -> bytes:
+        """What the frontend answers with its clock, and goes on to wait."""
+        return b"CLOCK\n"
+
+    def parse_clock(self, line: bytes) -> float | None:
+        """Its clock, None where it has none that can tell fractions, or where this is no such answer."""
+        found = TOLD_CLOCK.fullmatch(line.decode("utf-8", "replace").removesuffix("\n"))
+        return float(found[1]) or None if found else None
+
     def parse(self, stdout: bytes, status: int | None) -> float | None:
-        """After the word: when it flipped."""
-        return flipped(self, self.lines(stdout, status), stdout, status)
+        """After the word: when it flipped. Clocks may come before it, told too late for whoever had asked."""
+        lines = self.lines(stdout, status)
+        while lines and TOLD_CLOCK.fullmatch(lines[0]):
+            lines = lines[1:]
+        return flipped(self, lines, stdout, status)
 
 
 @dataclass(frozen=True, slots=True)

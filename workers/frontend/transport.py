@@ -161,6 +161,23 @@ class Conversation:
         del self._stdout[:end]
         return taken
 
+    def hear(self, until: float) -> bytes | None:
+        """The next line where all of it comes before `until` (of `time.monotonic`); None where it does not."""
+        while b"\n" not in self._stdout:
+            self._channel.settimeout(max(0.0, until - time.monotonic()))
+            try:
+                chunk = self._channel.recv(4096)
+            except TimeoutError:
+                return None
+            if not chunk:
+                return None
+            self._stdout += chunk
+        return self.line()
+
+    def put_back(self, line: bytes) -> None:
+        """Have a line that was taken be the next again."""
+        self._stdout[:0] = line
+
     def read(self, size: int) -> bytes:
         """The next `size` bytes of the output, fewer only where it ends: for answers that no memory need hold."""
         while len(self._stdout) < size and self._more():
