@@ -24,11 +24,13 @@ from deploy.lab import Lab
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.deployment import Deployment, Report
 from orchestrator.settings import Settings
-from tests.bench.audit import TICK, processes
+from tests.bench.audit import TICK, processes, stat_of
 from tests.integration.operator import Operator
 
 #: How often the worker's log is looked at, in seconds.
 LOOK_SECONDS = 0.02
+#: How often all processes are looked at again, where some end meanwhile.
+SCANS = 20
 #: The parts of a deployment in their order. CPU of the two that the decision parts can't be told apart: no line of the
 #: log stands between them, so that nothing does between the decision and the flip.
 STEPS = ("planned", "staging", "verifying", "arming", "activating", "finishing", "ended")
@@ -80,7 +82,7 @@ class Machine:
 
     def used(self) -> dict[str, float]:
         """CPU seconds so far, by those of `PARTS`."""
-        known = processes()
+        known = self._processes()
         below: dict[int, list[int]] = {}
         for pid, (parent, _, _) in known.items():
             below.setdefault(parent, []).append(pid)
@@ -103,6 +105,16 @@ class Machine:
             "sshd": total(self._sshd),
             "nginx": total(self._nginx),
         }
+
+    def _processes(self) -> dict[int, tuple[int, float, float]]:
+        """All processes, while none of a server's ended: one that did would be in neither's time, or in both's."""
+        servers = {*self._sshd, self._standalone, os.getpid()}
+        for _ in range(SCANS):
+            ended = {pid: stat_of(pid)[2] for pid in servers}
+            known = processes()
+            if all(stat_of(pid)[2] == ended[pid] for pid in servers):
+                break
+        return known
 
     def forget_peak(self) -> None:
         """The worker's largest resident set is that from now on: proc(5), clear_refs."""
@@ -175,7 +187,7 @@ def deploy(operator: Operator, machine: Machine, name: str, *words: str) -> Depl
         bytes_sent=sum(report.detail.get("bytes", 0) for report in reports),
         skew_ms=document["skew_ms"],
         peak_kb=machine.peak_kb(),
-        troubles=Counter(f"{each.step}: {each.problem.get('what')}" for each in row.troubles),
+        troubles=dict(Counter(f"{each.step}: {each.problem.get('what')}" for each in row.troubles)),
     )
 
 

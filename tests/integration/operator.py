@@ -63,7 +63,12 @@ class Operator:
     def types(self, *words: str) -> Said:
         """Run `lockstep WORDS…`."""
         done = subprocess.run(
-            [*LOCKSTEP, *words], env=self.environment, capture_output=True, text=True, timeout=self.patience, check=False
+            [*LOCKSTEP, *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=self.patience,
+            check=False,
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
