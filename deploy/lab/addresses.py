@@ -39,7 +39,7 @@ def choose(frontends: int, network: str = "") -> Addresses:
         wanted = [(BALANCER, chosen.balancer_port), (BALANCER, chosen.service_port)]
         for number in range(1, frontends + 1):
             wanted += [(chosen.of(number), chosen.ssh_port), (chosen.of(number), chosen.http_port)]
-        if all(_is_free(address, port) for address, port in wanted):
+        if all(is_free(address, port) for address, port in wanted):
             return chosen
     raise LabError(
         "no free addresses for the lab",
@@ -48,7 +48,8 @@ def choose(frontends: int, network: str = "") -> Addresses:
     )
 
 
-def _is_free(address: str, port: int) -> bool:
+def is_free(address: str, port: int) -> bool:
+    """Whether nobody listens there."""
     with socket.socket() as listener:
         # As the servers do: what a closed connection leaves behind for a minute is no obstacle.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -15,6 +15,8 @@ from deploy.lab.daemon import MARK
 
 #: The only fleet of the lab's inventory.
 ENVIRONMENT, FLEET = "Lab", "web"
+#: How many connections an nginx has room for.
+CONNECTIONS = 1024
 
 _PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 
@@ -34,14 +36,15 @@ def sshd_config(lab: Blueprint, frontend: Frontend, optional: str) -> str:
     )
 
 
-def nginx_conf(frontend: Frontend, *, as_root: bool) -> str:
-    """A frontend's web server, all but the recipe."""
+def nginx_conf(frontend: Frontend, *, as_root: bool, connections: int = CONNECTIONS) -> str:
+    """A frontend's web server, all but the recipe. `connections`: at most, those on which it listens among them."""
     return _filled(
         "nginx.conf.in",
         NAME=frontend.name,
         NGINX=str(frontend.nginx),
         # The lab's directory is closed to everybody but its user, so the workers keep that user.
         USER_LINE="user root;" if as_root else "",
+        CONNECTIONS=str(connections),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from ipaddress import IPv4Address, IPv6Address
 
@@ -21,6 +21,8 @@ LISTEN = re.compile(
 SERVER_NAME = re.compile(r"_|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 #: The segment under which an app is mounted, as nginx's patterns spell it: the names that an inventory allows.
 SEGMENT = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+#: How the template's server begins.
+_SERVER = "\nserver {"
 
 
 def render(*, root: str, listen: Sequence[str], server_name: str = "_") -> str:
@@ -57,6 +59,16 @@ def render(*, root: str, listen: Sequence[str], server_name: str = "_") -> str:
     ):
         template = template.replace(placeholder, text)
     return template
+
+
+def render_together(sites: Mapping[str, Sequence[str]]) -> str:
+    """The configuration of several frontends that one nginx serves: the maps, which know no root, and their servers.
+
+    `sites` maps each root to what its server listens on, both as of `render`, which raises.
+    """
+    rendered = [render(root=root, listen=listen) for root, listen in sites.items()]
+    maps = rendered[0].partition(_SERVER)[0]
+    return maps + "".join(_SERVER + text.partition(_SERVER)[2] for text in rendered)
 
 
 def render_again(options: str, *, root: str) -> str:

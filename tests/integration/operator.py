@@ -39,9 +39,17 @@ class Said:
 
 
 class Operator:
-    """Commands against one lab, in one home."""
+    """Commands against one lab, in one home; each ends within `patience` seconds."""
 
-    def __init__(self, directory: Path, lab: Lab, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        lab: Lab,
+        environment: Mapping[str, str] | None = None,
+        *,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.patience = patience
         self.directory = directory
         self.lab = lab
         self.home = directory / "home"
@@ -55,7 +63,12 @@ class Operator:
     def types(self, *words: str) -> Said:
         """Run `lockstep WORDS…`."""
         done = subprocess.run(
-            [*LOCKSTEP, *words], env=self.environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+            [*LOCKSTEP, *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=self.patience,
+            check=False,
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from orchestrator.adapters.ledger.reports import SqlReports
 from orchestrator.domain.deployment import Outcome, Report, Step
 from orchestrator.domain.errors import LockstepError
 from orchestrator.ports import Ledger
@@ -40,6 +41,18 @@ def test_every_report_is_kept_in_order_even_the_same_one_twice(ledger: Ledger) -
     assert ledger.reports(number, sequence[0]) == kept[1:]
     assert ledger.reports(number, sequence[2]) == []
     assert ledger.reports(other + 1) == []
+
+
+def test_who_has_answered_an_asking_is_told_without_the_answers(ledger: Ledger) -> None:
+    assert isinstance(ledger, SqlReports)
+    number, other = ledger.plan(plan()).id, ledger.plan(plan("Production/other")).id
+    ledger.record(number, [Report(name, Step.VERIFY, 1, outcome) for name, outcome in zip("ab", Outcome, strict=False)])
+    ledger.record(number, [Report("a", Step.VERIFY, 2, Outcome.ACCEPTED), Report("c", Step.STAGE, 1, Outcome.ACCEPTED)])
+    ledger.record(other, [Report("d", Step.VERIFY, 1, Outcome.ACCEPTED)])
+    assert ledger.reported(number, Step.VERIFY, 1) == {"a", "b"}
+    assert ledger.reported(number, Step.VERIFY, 2) == {"a"}
+    assert ledger.reported(number, Step.VERIFY, 1, "b") == {"b"}
+    assert ledger.reported(number, Step.VERIFY, 2, "b") == frozenset()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), datetime(2026, 1, 1), object()])

@@ -24,6 +24,7 @@ from orchestrator.adapters.ledger.actions import DEPLOYMENT, came_to, deployment
 from orchestrator.adapters.ledger.drains import SqlDrains, lift_drains
 from orchestrator.adapters.ledger.failures import DuplicateError
 from orchestrator.adapters.ledger.holders import held_by_deployment
+from orchestrator.adapters.ledger.known import KnownRows
 from orchestrator.adapters.ledger.queries import (
     MAX_NUMBER,
     committed,
@@ -71,6 +72,7 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
     def __init__(self, engine: Engine, clock: Clock, nonce: Callable[[], str] = new_nonce) -> None:
         super().__init__(engine, clock)
         self._nonce = nonce
+        self._known = KnownRows()
 
     def plan(self, plan: Plan) -> Deployment:
         """One transaction: nothing open, the next epoch, the row. The database's unique indexes guard both.
@@ -105,7 +107,7 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
 
     def deployment(self, number: int) -> Deployment | None:
         """One deployment, or None."""
-        found = self._deployments(deployment_row(number)) if 0 < number <= MAX_NUMBER else []
+        found = self._looked_at(deployment_row(number)) if 0 < number <= MAX_NUMBER else []
         return found[0] if found else None
 
     def decision(self, number: int) -> Decision | None:
@@ -119,7 +121,7 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
     def open_deployment(self, fleet: str) -> Deployment | None:
         """The fleet's open deployment, or None."""
         query = select(deployments).where(deployments.c.fleet == fleet, deployments.c.ended_at.is_(None))
-        found = self._deployments(query)
+        found = self._looked_at(query)
         return found[0] if found else None
 
     def committed(self, fleet: str, *, before: int | None = None, limit: int | None = None) -> list[Deployment]:
@@ -150,7 +152,7 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
 
     def unfinished(self) -> list[Deployment]:
         """Every open deployment."""
-        return self._deployments(select(deployments).where(deployments.c.ended_at.is_(None)).order_by(deployments.c.id))
+        return self._looked_at(select(deployments).where(deployments.c.ended_at.is_(None)).order_by(deployments.c.id))
 
     def move(self, number: int, before: State, after: State) -> tuple[State, bool]:
         """Compare-and-set on the state; ending it also frees the fleet. `ValueError` for a move that is not one."""
@@ -236,6 +238,11 @@ class SqlLedger(SqlReleases, SqlReports, SqlDrains):
                 standing(connection, number, deployments.c.id)
 
     # ── below ──
+
+    def _looked_at(self, query: Select[Any]) -> list[Deployment]:
+        """Of queries that are asked again and again."""
+        with self._database.reading() as connection:
+            return [deployment_of(row) for row in self._known.read(connection, query)]
 
     def _deployments(self, query: Select[Any]) -> list[Deployment]:
         with self._database.reading() as connection:
