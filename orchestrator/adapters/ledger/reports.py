@@ -42,12 +42,3 @@ class SqlReports(LedgerPart):
         query = select(reports).where(reports.c.deployment == number, reports.c.id > after).order_by(reports.c.id)
         with self._database.reading() as connection:
             return [(row["id"], report_of(row)) for row in connection.execute(query).mappings()]
-
-    def reported(self, number: int, step: Step, attempt: int, frontend: str | None = None) -> frozenset[str]:
-        """Who has answered this asking, of all frontends or of one: without reading what they answered."""
-        asking = (reports.c.deployment == number, reports.c.step == step.value, reports.c.attempt == attempt)
-        query = select(reports.c.frontend).where(*asking)
-        with self._database.reading() as connection:
-            return frozenset(
-                connection.scalars(query if frontend is None else query.where(reports.c.frontend == frontend))
-            )
