@@ -165,8 +165,6 @@ def test_what_has_not_begun_when_it_is_decided_is_left() -> None:
 
 
 def test_a_write_that_fails_is_made_again_with_the_next_reports() -> None:
-    ledger = Written(failures=1)
-    number = opened(ledger)
     first = threading.Event()
 
     class Failing(Written):
