@@ -141,7 +141,12 @@ def test_the_next_epoch_is_planned_when_the_last_has_ended(ledger: Deployments) 
 
 def test_what_is_asked_often_is_answered_without_the_row(ledger: Deployments) -> None:
     number, other = ledger.plan(plan(2)).id, ledger.plan(plan(1, fleet="test/other")).id
-    for name, step, attempt in (("a", Step.STAGE, 1), ("b", Step.STAGE, 2), ("b", Step.VERIFY, 1), ("c", Step.STAGE, 1)):
+    for name, step, attempt in (
+        ("a", Step.STAGE, 1),
+        ("b", Step.STAGE, 2),
+        ("b", Step.VERIFY, 1),
+        ("c", Step.STAGE, 1),
+    ):
         ledger.record(number, [Report(name, step, attempt, Outcome.UNKNOWN)])
     ledger.record(other, [Report("d", Step.STAGE, 1, Outcome.ACCEPTED)])
     assert ledger.reported(number, Step.STAGE, 1) == {"a", "c"}
