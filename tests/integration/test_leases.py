@@ -40,9 +40,11 @@ def others(redis_server: RedisServer) -> RedisLeases:
 
 
 @contextmanager
-def holder(server: RedisServer, seconds: float = SECONDS, name: str = NAME) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds a lease, killed at the end."""
-    words = [sys.executable, "-m", "tests.integration.lease_holder", server.url, str(seconds), name]
+def holder(
+    server: RedisServer, seconds: float = SECONDS, name: str = NAME, busy: int = 0
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds a lease, with so many busy threads; killed at the end."""
+    words = [sys.executable, "-m", "tests.integration.lease_holder", server.url, str(seconds), name, str(busy)]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -103,6 +105,28 @@ def test_it_lasts_while_its_holder_lives_and_nobody_else_gets_it(
         began = time.monotonic()
         while time.monotonic() < began + 2 * SECONDS:
             renewals(redis_server, 1, meanwhile=held)
+
+
+def test_a_worker_whose_threads_are_all_busy_keeps_its_lease(redis_server: RedisServer) -> None:
+    """40 threads that encrypt: with Python's own interval between turns a lease of the default lapses at once."""
+    with holder(redis_server, LEASE_SECONDS, busy=40):
+        mine, lapses = token(redis_server), 0
+        began = time.monotonic()
+        while time.monotonic() < began + 4 * LEASE_SECONDS:
+            lapses += token(redis_server) is None
+        assert (token(redis_server), lapses) == (mine, 0)
+
+
+def test_all_that_a_process_holds_is_renewed_in_one_round_trip(redis_server: RedisServer, leases: RedisLeases) -> None:
+    names = [f"step/7/fe{number}/stage/1" for number in range(100)]
+    held = [leases.take(name) for name in names]
+    with redis_server.client() as client:
+        renewals(redis_server, 1, names[0])
+        before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        renewals(redis_server, 3, names[0])
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] - before < 10
+    assert leases.held(names) == frozenset(names)
+    assert None not in held
 
 
 def test_it_goes_when_it_is_released_and_whoever_comes_next_has_it(leases: RedisLeases, others: RedisLeases) -> None:

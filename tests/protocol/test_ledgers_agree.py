@@ -139,6 +139,26 @@ def test_the_next_epoch_is_planned_when_the_last_has_ended(ledger: Deployments) 
     assert [row.id for row in ledger.committed("test/web", before=3, limit=1)] == [second.id]
 
 
+def test_what_is_asked_often_is_answered_without_the_row(ledger: Deployments) -> None:
+    number, other = ledger.plan(plan(2)).id, ledger.plan(plan(1, fleet="test/other")).id
+    for name, step, attempt in (
+        ("a", Step.STAGE, 1),
+        ("b", Step.STAGE, 2),
+        ("b", Step.VERIFY, 1),
+        ("c", Step.STAGE, 1),
+    ):
+        ledger.record(number, [Report(name, step, attempt, Outcome.UNKNOWN)])
+    ledger.record(other, [Report("d", Step.STAGE, 1, Outcome.ACCEPTED)])
+    assert ledger.reported(number, Step.STAGE, 1) == {"a", "c"}
+    assert ledger.reported(number, Step.ARM, 1) == ledger.reported(99, Step.STAGE, 1) == frozenset()
+    assert ledger.decision(number) is None
+    ledger.decide(number, Decision.ABORT, [])
+    assert (ledger.decision(number), ledger.decision(other)) == (Decision.ABORT, None)
+    for nowhere in (0, 99, 2**70):
+        with pytest.raises(UsageError):
+            ledger.decision(nowhere)
+
+
 def test_reports_come_back_in_order_with_the_time_of_their_recording(ledger: Deployments) -> None:
     number, other = ledger.plan(plan(2)).id, ledger.plan(plan(1, fleet="test/other")).id
     reports = [Report(name, Step.STAGE, 1, Outcome.ACCEPTED, detail={"bytes": 3}) for name in ("b", "a")]

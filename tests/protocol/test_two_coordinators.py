@@ -137,6 +137,11 @@ class InterruptedLedger(MemoryLedger):
         self._before()
         return super().deployment(number)
 
+    def decision(self, number: int) -> Decision | None:
+        """A reading."""
+        self._before()
+        return super().decision(number)
+
     def move(self, number: int, before: State, after: State) -> tuple[State, bool]:
         """A move."""
         self._before()

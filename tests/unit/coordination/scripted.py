@@ -56,9 +56,17 @@ class WatchedLedger(MemoryLedger):
 
     def deployment(self, number: int) -> Deployment | None:
         """A reading."""
+        self._read()
+        return super().deployment(number)
+
+    def decision(self, number: int) -> Decision | None:
+        """A reading."""
+        self._read()
+        return super().decision(number)
+
+    def _read(self) -> None:
         self.readings += 1
         self._at_reading(self.readings)
-        return super().deployment(number)
 
     def move(self, number: int, before: State, after: State) -> tuple[State, bool]:
         """Noted."""
