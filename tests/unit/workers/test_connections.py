@@ -76,7 +76,7 @@ def test_what_does_not_answer_any_more_is_closed_and_opened_anew(lines: Lines, c
     connections.session(1, frontend())
     connections.close(1)
     lines.opened[0].there = False
-    assert connections.session(2, frontend()) is lines.opened[1]
+    assert connections.session(2, frontend()) is cast(Session, lines.opened[1])
     assert (lines.opened[0].alive, connections.opened(2, "fe1")) == (False, 1)
     assert lines.limits[1] <= 10
 
@@ -88,7 +88,7 @@ def test_a_frontend_that_is_gone_is_noticed_where_it_is_connected_to(lines: Line
     with pytest.raises(UnansweredError):
         connections.session(2, frontend())
     lines.reachable = True
-    assert connections.session(2, frontend()) is lines.opened[1]
+    assert connections.session(2, frontend()) is cast(Session, lines.opened[1])
 
 
 def test_no_two_deployments_share_one_and_one_is_kept(lines: Lines, connections: Connections) -> None:
