@@ -97,14 +97,17 @@ def test_two_apps_flip_as_one(operator: Operator) -> None:
     assert len(epochs) >= 6
 
 
-def test_each_frontend_is_logged_in_to_once_for_a_deployment(operator: Operator) -> None:
+def test_each_frontend_is_logged_in_to_once_at_most_for_a_deployment(operator: Operator) -> None:
     logs = {frontend.name: operator.lab.sshd(frontend.name).log for frontend in operator.lab.frontends}
     before = {name: log.read_text().count("Accepted publickey") for name, log in logs.items()}
     number = operator.reads("deploy", "web", "ToDo=2.0.0")["id"]
     after = {name: log.read_text().count("Accepted publickey") for name, log in logs.items()}
-    assert {name: after[name] - before[name] for name in logs} == dict.fromkeys(logs, 1)
+    # A connection that was kept from the deployment before is no new login.
+    opened = {name: after[name] - before[name] for name in logs}
+    assert set(opened.values()) <= {0, 1}
     reports = operator.reads("deployments", "show", str(number))["reports"]
-    assert {report["detail"]["connections"] for report in reports if report["step"] == "stage"} == {1}
+    said = {report["frontend"]: report["detail"]["connections"] for report in reports if report["step"] == "stage"}
+    assert said == opened
     assert operator.types("rollback", "web").code == 0
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-
-import httpx
+from http import HTTPStatus
 
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.audit.drift import HEALTH
@@ -54,7 +53,7 @@ def answered(site: Site, ask: Ask, pin: ActivationName | None) -> Answer:
         answer = site.get(ask.url, pin, ask.accept, native=ask.native)
     except UnansweredError as error:
         return Answer(failure=error.problem.found)
-    if answer.status >= httpx.codes.INTERNAL_SERVER_ERROR or answer.status == httpx.codes.TOO_MANY_REQUESTS:
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         # It says nothing of what is served; the next request may be answered.
         return Answer(failure=f"status {answer.status}")
     return Answer(answer.status, answer.activation, answer.sha256)

@@ -1,4 +1,8 @@
-"""The open connections of this process: one per frontend and deployment, shared by all steps."""
+"""The open connections of this process: one per frontend, shared by all steps, and kept for the next deployment.
+
+To log in costs a frontend's deployment more than any command in it. A connection that was kept is tried before another
+deployment uses it: a frontend that is gone meanwhile is noticed here, where nothing was asked of it yet.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from workers.frontend.transport import CONNECT_SECONDS, Session, connect
 
 #: A connection that nobody used for this long is closed, in seconds: a deployment that is held may rest for days.
 IDLE_SECONDS = 120.0
+#: How long a connection that was kept has to answer, in seconds; what is left of the limit is for a new one.
+TRY_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -23,19 +29,28 @@ class _Place:
 
 
 class Connections:
-    """Sessions by deployment and frontend. Safe to use from several threads."""
+    """Sessions by deployment and frontend, and those that wait for a deployment. Safe to use from several threads.
 
-    def __init__(self, open_session: Callable[[Frontend, float], Session] = connect) -> None:
+    No two deployments share a session. What was idle for `idle` seconds is closed.
+    """
+
+    def __init__(
+        self, open_session: Callable[[Frontend, float], Session] = connect, idle: float = IDLE_SECONDS
+    ) -> None:
         self._open = open_session
+        self._idle = idle
         self._lock = threading.Lock()
         self._places: dict[tuple[int, str], _Place] = {}
+        #: By all that the inventory says of a frontend: another address, account or host key is another one.
+        self._kept: dict[Frontend, tuple[Session, float]] = {}
+        self._timer: threading.Timer | None = None
 
     def session(self, deployment: int, frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
         """The session to this frontend, opened within `limit` seconds if there is none that stands.
 
         Errors as of `transport.connect`.
         """
-        self._close_idle()
+        self.close_idle()
         with self._lock:
             place = self._places.setdefault((deployment, frontend.name), _Place(used=time.monotonic()))
         with place.lock:
@@ -43,28 +58,88 @@ class Connections:
             if place.session is None or not place.session.alive or place.session.frontend != frontend:
                 if place.session is not None:
                     place.session.close()
-                place.session = self._open(frontend, min(limit, CONNECT_SECONDS))
-                place.opened += 1
+                place.session = None
+                deadline = place.used + min(limit, CONNECT_SECONDS)
+                place.session = self._take(frontend, min(TRY_SECONDS, limit / 2))
+                if place.session is None:
+                    place.session = self._open(frontend, max(0.1, deadline - time.monotonic()))
+                    place.opened += 1
             return place.session
 
     def opened(self, deployment: int, frontend: str) -> int:
-        """How many connections this process opened to the frontend for this deployment."""
+        """How many connections this process opened to the frontend for this deployment: none where it had one."""
         place = self._places.get((deployment, frontend))
         return 0 if place is None else place.opened
 
     def close(self, deployment: int) -> None:
-        """Close what this deployment used."""
-        self._close([key for key in list(self._places) if key[0] == deployment])
+        """End what this deployment used, and keep for the next one the sessions in which nothing runs."""
+        self._leave([key for key in list(self._places) if key[0] == deployment])
 
-    def _close_idle(self) -> None:
-        limit = time.monotonic() - IDLE_SECONDS
+    def close_idle(self) -> None:
+        """Close what nobody used for long."""
+        limit = time.monotonic() - self._idle
         with self._lock:
-            idle = [key for key, place in self._places.items() if place.used < limit and not place.lock.locked()]
-        self._close(idle)
+            idle = [key for key, place in self._places.items() if _is_idle(place, limit)]
+            kept = [frontend for frontend, (_, since) in self._kept.items() if since < limit]
+            sessions = [self._places.pop(key).session for key in idle]
+            sessions += [self._kept.pop(frontend)[0] for frontend in kept]
+        for session in sessions:
+            if session is not None:
+                session.close()
 
-    def _close(self, keys: list[tuple[int, str]]) -> None:
+    def end(self) -> None:
+        """Close all of them."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            sessions = [place.session for place in self._places.values()]
+            sessions += [session for session, _ in self._kept.values()]
+            self._places.clear()
+            self._kept.clear()
+        for session in sessions:
+            if session is not None:
+                session.close()
+
+    def _take(self, frontend: Frontend, limit: float) -> Session | None:
+        """The session that was kept to this frontend, if it answers within `limit` seconds."""
+        with self._lock:
+            session, _ = self._kept.pop(frontend, (None, 0.0))
+        if session is None or (session.alive and session.answers(limit)):
+            return session
+        session.close()
+        return None
+
+    def _leave(self, keys: list[tuple[int, str]]) -> None:
         for key in keys:
             with self._lock:
                 place = self._places.pop(key, None)
-            if place is not None and place.session is not None:
-                place.session.close()
+                session = None if place is None else place.session
+                if session is not None and self._may_be_kept(session):
+                    self._kept[session.frontend] = session, time.monotonic()
+                    self._close_later()
+                    continue
+            if session is not None:
+                session.close()
+
+    def _may_be_kept(self, session: Session) -> bool:
+        """A command that still runs in it is to get end of file; one session to a frontend is enough."""
+        return session.alive and not session.busy and session.frontend not in self._kept
+
+    def _close_later(self) -> None:
+        """A worker that has no work closes what it kept as well. Call it under the lock."""
+        if self._timer is None and self._kept:
+            self._timer = threading.Timer(self._idle, self._look_again)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _look_again(self) -> None:
+        self.close_idle()
+        with self._lock:
+            self._timer = None
+            self._close_later()
+
+
+def _is_idle(place: _Place, limit: float) -> bool:
+    """A long command keeps a session at work, though nobody asked for it since."""
+    return place.used < limit and not place.lock.locked() and (place.session is None or not place.session.busy)

@@ -1,22 +1,29 @@
 """SSH to a frontend: the only importer of Fabric and Paramiko.
 
-One connection per frontend serves every command of a deployment, each command in a channel of its own. The host key
+One connection per frontend serves every command of a deployment, each command in a channel of its own, and then those
+of the next one (`Connections`). The host key
 is pinned by the inventory; a server that shows another one is not talked to. Measured on loopback, Paramiko, connect
 and first command: 61 ms and 44 ms, with TCP_NODELAY 16 ms and 2 ms; 100 MB through one channel: 218 MB/s, with
 aes128-gcm 265 MB/s.
+
+CPU of this process, two shared cores: connect 7.5 to 10 ms, and 5.7 to 7.4 where Fabric's configuration
+and the private key are read once; an idle connection 0.28 ms a second, 0.05 where its thread looks up once a second.
+The key exchange is curve25519 with ed25519 and aes128-gcm where the server has them: none is cheaper.
 """
 
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import paramiko
-from fabric import Connection
+from fabric import Config, Connection
 
 from inventory import hostkey
 from inventory.model import Frontend
@@ -33,6 +40,9 @@ KEEPALIVE_SECONDS = 15
 #: is seen by no limit of a command: without this, a frontend that is cut off in the middle of a transfer keeps its
 #: worker, and with it the abort, until the system gives up, a quarter of an hour later.
 LOST_SECONDS = 30
+#: How often the thread of a connection that nobody uses looks whether it was told to end, in seconds. Paramiko's own
+#: 0.1 costs a thousand connections a quarter of a processor; who closes one wakes it.
+LOOK_SECONDS = 1.0
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 STDERR_MOST = 4096
 
@@ -58,6 +68,22 @@ class Session:
     def __init__(self, frontend: Frontend, connection: Connection) -> None:
         self.frontend = frontend
         self._connection = connection
+        self._running: list[paramiko.Channel] = []
+        self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command runs whose conversation nobody has closed."""
+        with self._lock:
+            return any(not channel.closed for channel in self._running)
+
+    def answers(self, limit: float) -> bool:
+        """Whether the other end answers within `limit` seconds: a channel is opened, in which nothing runs."""
+        try:
+            self._connection.transport.open_session(timeout=limit).close()
+        except (paramiko.SSHException, EOFError, OSError):
+            return False
+        return True
 
     @property
     def alive(self) -> bool:
@@ -103,10 +129,17 @@ class Session:
             channel.exec_command(shell_line(argv))
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self.frontend, error) from error
+        with self._lock:
+            self._running = [channel, *(other for other in self._running if not other.closed)]
         return Conversation(self.frontend, channel, limit)
 
     def close(self) -> None:
         """Close the connection; commands that still run get end of file."""
+        transport = self._connection.transport
+        with suppress(paramiko.SSHException, EOFError, OSError):
+            if transport is not None and isinstance(transport.sock, socket.socket):
+                # Its thread reads: it sees the end at once.
+                transport.sock.shutdown(socket.SHUT_RDWR)
         with suppress(paramiko.SSHException, EOFError, OSError):
             self._connection.close()
 
@@ -237,13 +270,14 @@ def connect(frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
         UnansweredError: the frontend can't be reached.
     """
     kind, key = pinned(frontend)
-    connection = Connection(frontend.address, user=frontend.user, port=frontend.port)
+    connection = Connection(frontend.address, user=frontend.user, port=frontend.port, config=_config(_stamps()))
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     name = connection.host if connection.port == paramiko.config.SSH_PORT else f"[{connection.host}]:{connection.port}"
     client.get_host_keys().add(name, kind, key)
     connection.client = client
-    connection.connect_kwargs.update(_login(frontend, limit))
+    # Not in place: what it holds may be the configuration's own, which others share.
+    connection.connect_kwargs = {**connection.connect_kwargs, **_login(frontend, limit)}
     try:
         if connection.gateway is None:
             connection.connect_kwargs["sock"] = _socket(connection.host, connection.port, limit)
@@ -298,10 +332,43 @@ def lost(frontend: Frontend, error: Exception) -> LockstepError:
     )
 
 
+def _stamps() -> tuple[tuple[str, int, int], ...]:
+    """What tells whether a file that Fabric's configuration comes from has changed."""
+    files = (Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config"))
+    return tuple((str(path), *_stamp(path)) for path in files)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Time (ns) and size of a file, zeros where there is none to be read."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=1)
+def _config(_stamps: tuple[tuple[str, int, int], ...]) -> Config:
+    """Fabric's configuration and ~/.ssh/config: read anew only where a file of it changed."""
+    return Config()
+
+
+@lru_cache(maxsize=16)
+def _parsed(path: str, _key: tuple[int, int], _certificate: tuple[int, int]) -> paramiko.PKey | None:
+    """A private key and its certificate; None where it can't be read: Paramiko says why when it tries."""
+    try:
+        return paramiko.PKey.from_path(path)
+    except Exception:
+        return None
+
+
 def _login(frontend: Frontend, limit: float) -> dict[str, Any]:
     given = frontend.identity is not None
+    path = str(Path(frontend.identity).expanduser()) if frontend.identity else ""
+    key = _parsed(path, _stamp(Path(path)), _stamp(Path(f"{path}-cert.pub"))) if path else None
     return {
-        "key_filename": [str(Path(frontend.identity).expanduser())] if frontend.identity else None,
+        "pkey": key,
+        "key_filename": [path] if path and key is None else None,
         "look_for_keys": not given,
         "allow_agent": not given,
         "timeout": limit,
@@ -331,6 +398,7 @@ def _notice_loss(connection: Connection) -> None:
     transport = connection.transport
     transport.set_keepalive(KEEPALIVE_SECONDS)
     if isinstance(transport.sock, socket.socket):
+        transport.sock.settimeout(LOOK_SECONDS)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST_SECONDS * 1000)
     if isinstance(connection.gateway, Connection):
         _notice_loss(connection.gateway)
