@@ -193,7 +193,7 @@ class Coordinator:
         return None
 
     def _record_skew(self) -> None:
-        """From the flips' clocks, each corrected by its offset as staging measured it.
+        """From the flips' clocks, each corrected by its offset as it was measured last: at the word, or by staging.
 
         Only where every frontend's flip is known: the spread of some of them is not the time from the first to the
         last. One whose answer was lost says later only that it has flipped.
@@ -203,7 +203,7 @@ class Coordinator:
         for _, report in self._ledger.reports(self._number):
             if report.outcome is not Outcome.ACCEPTED:
                 continue
-            if report.step is Step.STAGE and report.detail.get("offset") is not None:
+            if report.step in (Step.STAGE, Step.ACTIVATE) and report.detail.get("offset") is not None:
                 offsets[report.frontend] = (report.detail["offset"], report.detail["uncertainty"])
             if report.step is Step.ACTIVATE and report.detail.get("at") is not None:
                 flips[report.frontend] = report.detail["at"]

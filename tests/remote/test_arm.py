@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from tests.remote.frontend import Frontend, check_tree
 from tests.remote.packs import activation_name
 from tests.remote.shells import PATIENCE, SCRIPT, answer_of
+from tests.remote.shims import COMMANDS
 
 FOUR, FIVE, SIX = map(activation_name, (4, 5, 6))
 GO = f"GO {FIVE}\n"
@@ -54,7 +59,8 @@ def test_on_the_word_it_flips_and_tells_the_time(frontend: Frontend) -> None:
 WRONG = [
     *("", "\n", GO.removesuffix("\n"), f"go {FIVE}\n", f" {GO}", f"GO  {FIVE}\n", f"GO {FIVE} \n", f"GO {FIVE}\r\n"),
     *(f"GO {SIX}\n", f"GO {FIVE[:-1]}\n", f"GO {FIVE}0\n", f"\n{GO}", f"STOP\n{GO}", f"{'GO ' * 100_000}\n", "GO *\n"),
-    *("GO $act\n", f"GO {FIVE}\\\n\n"),
+    *("GO $act\n", f"GO {FIVE}\\\n\n", "CLOCK", "clock\n", "CLOCK \n", "CLOCK 0\n", f"CLOCKGO {FIVE}\n"),
+    *(f"GO {FIVE} {late}\n" for late in ("0", "0 1 2", "-1 1", "1e9 1", "1  1", "1 12345", "1 1.5", "$R 1", "inf 1")),
 ]
 
 
@@ -64,6 +70,143 @@ def test_any_other_word_stands_down(frontend: Frontend) -> None:
         answer = frontend.run("arm", FIVE, stdin=word.encode())
         assert answer.lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"], word
         check_stood_down(frontend)
+
+
+@pytest.fixture
+def other(frontend: Frontend) -> Frontend:
+    """The same without perl where the shell finds one, and with it where it finds none."""
+    directory = frontend.root.parent / "bin"
+    directory.mkdir()
+    without = shutil.which("perl", path=frontend.shell.path) is not None
+    for name in COMMANDS if without else ["perl"]:
+        found = shutil.which(name)
+        assert found is not None, f"{name} is needed here"
+        (directory / name).symlink_to(found)
+    path = f"{directory}" if without else f"{frontend.shell.path}:{directory}"
+    return replace(frontend, shell=replace(frontend.shell, path=path))
+
+
+def with_perl(frontend: Frontend, other: Frontend) -> Frontend:
+    """Whichever of the two has it."""
+    return frontend if shutil.which("perl", path=frontend.shell.path) else other
+
+
+def test_with_and_without_perl_it_tells_what_clock_it_has_and_flips(frontend: Frontend, other: Frontend) -> None:
+    for each in (frontend, other):
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        armed = each.arm(5)
+        for _ in range(3):
+            began = time.time()
+            armed.say(b"CLOCK\n")
+            shown = float(armed.line().removeprefix("CLOCK "))
+            if shutil.which("perl", path=each.shell.path):
+                assert began - 1e-6 <= shown <= time.time()
+            else:
+                assert shown == 0
+        answer = armed.finish(GO.encode())
+        assert [line.split(" ")[0] for line in answer.lines] == ["ARMED", "CLOCK", "CLOCK", "CLOCK", "ACTIVE", "OK"]
+        assert float(answer.lines[-2].split(" ")[2]) > began
+        check_flipped(frontend)
+
+
+def test_with_and_without_perl_any_other_word_and_any_signal_stand_down(frontend: Frontend, other: Frontend) -> None:
+    for word in WRONG[::3]:
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        assert other.run("arm", FIVE, stdin=word.encode()).lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"], word
+        check_stood_down(frontend)
+    for group in (False, True):
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        armed = other.arm(5)
+        (os.killpg if group else os.kill)(armed.process.pid, signal.SIGTERM)
+        assert armed.process.wait(PATIENCE) == 0
+        assert armed.finish().lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"]
+        check_stood_down(frontend)
+
+
+@pytest.mark.parametrize("seconds", [-1000, 0, 0.3, 1000])
+def test_it_does_not_flip_before_the_instant_unless_that_is_far_away(
+    frontend: Frontend, other: Frontend, seconds: float
+) -> None:
+    instant = time.time() + seconds
+    answer = with_perl(frontend, other).arm(5).finish(f"GO {FIVE} {instant:.6f} 20\n".encode())
+    assert answer.lines[0::2] == [f"ARMED {FIVE}", "OK"]
+    at = float(answer.lines[1].split(" ")[2])
+    assert at >= instant - 1e-5 if seconds < 1000 else at < instant - 900
+    # It was silent for so long.
+    assert time.time() >= at + 0.02
+    check_flipped(frontend)
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_no_signal_ends_it_between_the_word_and_the_instant(frontend: Frontend, other: Frontend, group: bool) -> None:
+    armed = with_perl(frontend, other).arm(5)
+    # Both at once: where it has answered the one, it has the other in its hands.
+    armed.say(f"CLOCK\nGO {FIVE} {time.time() + 0.5:.6f} 100\n".encode())
+    assert armed.line().startswith("CLOCK ")
+    for sent in (signal.SIGHUP, signal.SIGTERM):
+        (os.killpg if group else os.kill)(armed.process.pid, sent)
+    lines = answer_of(armed.process.wait(PATIENCE), armed.rest()).lines
+    # Only where the signal came sooner than that it could be switched off.
+    if frontend.current == FOUR:
+        assert lines == ["STOODDOWN", "OK"]
+    else:
+        assert lines[0].startswith(f"ACTIVE {FIVE} ")
+        assert lines[1:] == ["OK"]
+        check_flipped(frontend)
+
+
+def test_who_takes_the_right_away_before_the_instant_wins(frontend: Frontend, other: Frontend) -> None:
+    armed = with_perl(frontend, other).arm(5)
+    armed.say(f"GO {FIVE} {time.time() + 1.9:.6f} 0\n".encode())
+    disarmed = frontend.run("disarm", FIVE).verdict
+    flipped = frontend.current == FIVE
+    assert disarmed == ("REFUSED current" if flipped else "OK")
+    assert armed.finish().verdict == ("OK" if flipped else "REFUSED fenced")
+    assert frontend.armed == set()
+
+
+BROKEN = ["exit 0", "exit 1", "exit 2", "exit 255"]
+
+
+def test_a_perl_that_does_not_work_is_none(frontend: Frontend) -> None:
+    directory = frontend.root.parent / "bin"
+    directory.mkdir()
+    perl = directory / "perl"
+    shell = replace(frontend.shell, path=f"{directory}:{frontend.shell.path}")
+    for broken in BROKEN:
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        perl.write_text(f"#!/bin/sh\n{broken}\n")
+        perl.chmod(0o755)
+        answer = replace(frontend, shell=shell).arm(5).finish(b"CLOCK\n" + GO.encode())
+        assert [line.split(" ")[0] for line in answer.lines] == ["ARMED", "CLOCK", "ACTIVE", "OK"], broken
+        check_flipped(frontend)
+
+
+def test_without_the_module_for_it_perl_asks_the_system_for_the_time(frontend: Frontend) -> None:
+    """Debian's smallest perl has no Time::HiRes."""
+    found, directory = shutil.which("perl"), frontend.root.parent / "bin"
+    assert found is not None
+    directory.mkdir()
+    block = "BEGIN { unshift @INC, sub { die if \\$_[1] =~ /HiRes/; undef } }"
+    (directory / "perl").write_text(f'#!/bin/sh\nprogram=$2\nshift 3\nexec {found} -e "{block} $program" -- "$@"\n')
+    (directory / "perl").chmod(0o755)
+    shell = replace(frontend.shell, path=f"{directory}:{frontend.shell.path}")
+    began = time.time()
+    armed = replace(frontend, shell=shell).arm(5)
+    armed.say(b"CLOCK\n")
+    shown = float(armed.line().removeprefix("CLOCK "))
+    assert began <= shown <= time.time() or (shown == 0 and platform.machine() not in {"x86_64", "aarch64"})
+    assert armed.finish(GO.encode()).verdict == "OK"
+    check_flipped(frontend)
+
+
+def test_what_would_make_perl_load_something_else_does_not_count(frontend: Frontend, other: Frontend) -> None:
+    hostile = {"PERL5OPT": "-Mnothing::there", "PERL5LIB": "/nowhere", "PERL5DB": "die", "PERL5DB_THREADED": "1"}
+    perl = with_perl(frontend, other)
+    armed = replace(perl, shell=replace(perl.shell, more=hostile)).arm(5)
+    armed.say(b"CLOCK\n")
+    assert armed.line() != "CLOCK 0"
+    assert armed.finish(GO.encode()).verdict == "OK"
 
 
 def test_without_a_standard_input_it_stands_down(frontend: Frontend) -> None:
@@ -138,9 +281,12 @@ def test_killed_while_armed_it_can_still_be_told_but_only_until_another_takes_th
         check_tree(frontend.root)
         if overtake:
             assert frontend.run("disarm", FIVE).verdict == "OK"
-        # The child that waits for the word is the last that holds the output: when that ends, it has ended.
+        # The child that waits for the word is the last that holds the output: when that ends, it has ended. It may say
+        # that it has flipped, but nobody says that this is the whole answer.
         armed.say(GO.encode())
-        assert armed.rest() == b""
+        said = armed.rest()
+        assert b"OK" not in said
+        assert not overtake or not said
         assert frontend.current == activation_name(4 if overtake else 5)
         assert frontend.armed == set()
 

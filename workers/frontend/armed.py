@@ -18,10 +18,38 @@ from workers.frontend.transport import Conversation, Session
 #: How long an armed frontend waits, beyond the time that the others have to arm, before it stands down by itself.
 PATIENCE_SECONDS = 30
 
-#: How far ahead the instant is at which all flip: for all words to have arrived, and at most; in seconds.
+#: How far ahead the instant is, so that all words have arrived by then: for any fleet, for each frontend, and at most.
 AHEAD_SECONDS, AHEAD_EACH, AHEAD_MOST = 0.02, 0.001, 1.0
-#: How long a frontend is silent after its flip, so that its answer does not delay another's flip; in seconds.
+#: How long a frontend is silent after its flip, so that what follows delays nobody else's, on machines that they share.
 LINGER_SECONDS, LINGER_EACH, LINGER_MOST = 0.005, 0.001, 0.5
+
+
+Ready = tuple[Arm, Conversation]
+
+
+def ahead(frontends: int) -> float:
+    """How far ahead the instant is at which so many flip, in seconds."""
+    return min(AHEAD_SECONDS + frontends * AHEAD_EACH, AHEAD_MOST)
+
+
+def lingering(frontends: int) -> float:
+    """How long each of so many is silent after its flip, in seconds."""
+    return min(LINGER_SECONDS + frontends * LINGER_EACH, LINGER_MOST)
+
+
+def _say_all(
+    ready: Mapping[str, Ready], words: Mapping[str, bytes], limits: Mapping[str, float]
+) -> dict[str, Exception]:
+    """Send each its word, with nothing in between; what could not be sent, and why."""
+    failed: dict[str, Exception] = {}
+    for name, word in words.items():
+        conversation = ready[name][1]
+        try:
+            conversation.extend(limits[name])
+            conversation.say(word)
+        except UnansweredError as error:
+            failed[name] = error
+    return failed
 
 
 class Armed:
@@ -63,30 +91,29 @@ class Armed:
             ready = {name: self._waiting[name][1:] for name in limits if name in self._waiting}
         for name, (_, conversation) in ready.items():
             conversation.extend(limits[name])
-        clocks = measure(ready) if len(ready) > 1 else {}
-        self._clocks |= clocks
-        sure = {name: clock for name, clock in clocks.items() if clock.well_known}
-        ahead = min(AHEAD_SECONDS + len(ready) * AHEAD_EACH, AHEAD_MOST) if sure else 0.0
-        linger = min(LINGER_SECONDS + len(ready) * LINGER_EACH, LINGER_MOST)
-        instant, flips = time.time() + ahead, time.monotonic() + ahead
-        failed: dict[str, Exception] = {}
-
-        def say(name: str, word: bytes) -> None:
-            try:
-                ready[name][1].extend(limits[name])
-                ready[name][1].say(word)
-            except UnansweredError as error:
-                failed[name] = error
-
-        for name, clock in sure.items():
-            say(name, ready[name][0].go_at(clock.tells(instant), linger))
-        # Whatever is done here now, on a machine with frontends it would delay them.
+        # One alone flips with nobody, and need not wait.
+        self._clocks |= measure(ready) if len(ready) > 1 else {}
+        at_once, later = self._words(ready)
+        flips = time.monotonic() + (ahead(len(ready)) if at_once else 0.0)
+        failed = _say_all(ready, at_once, limits)
+        # Whatever were done here meanwhile would delay the frontends of this machine, in a lab.
         time.sleep(max(0.0, flips - time.monotonic()))
-        for name in ready.keys() - sure.keys():
-            say(name, ready[name][0].go)
+        failed |= _say_all(ready, later, limits)
         for name in failed:
             self._give_up(name)
         return failed
+
+    def _words(self, ready: Mapping[str, Ready]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """What to say at once, with an instant in it that is `ahead`, and what to say when that has come."""
+        instant, linger = time.time() + ahead(len(ready)), lingering(len(ready))
+        at_once, later = {}, {}
+        for name, (command, _) in ready.items():
+            clock = self._clocks.get(name)
+            if clock is not None and clock.well_known:
+                at_once[name] = command.go_at(clock.tells(instant), linger)
+            else:
+                later[name] = command.go
+        return at_once, later
 
     def _give_up(self, frontend: str) -> None:
         """A channel that took no word is no use any more: the next attempt goes its own way."""

@@ -300,7 +300,7 @@ class Arm(OfActivation):
         return f"GO {self.activation}\n".encode()
 
     def go_at(self, instant: float, linger: float) -> bytes:
-        """The word with the instant to flip at, on the frontend's clock, and how long to be silent after it (seconds)."""
+        """The word with the instant to flip at, on the frontend's clock, how long to be silent after it; seconds."""
         return f"GO {self.activation} {instant:.6f} {linger * 1000:.0f}\n".encode()
 
     @property

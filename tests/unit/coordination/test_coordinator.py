@@ -137,6 +137,21 @@ def test_the_skew_is_between_the_first_and_the_last_flip_if_all_are_known(
     assert (row.state, row.skew) == (State.DONE, skew)
 
 
+def test_a_clock_as_it_was_measured_at_the_word_counts_more_than_as_staging_measured_it() -> None:
+    ledger = MemoryLedger()
+
+    def answer(ask: Ask) -> Report:
+        if ask.step is Step.STAGE:
+            return report(ask.frontend, ask.step, detail={"offset": 0.0, "uncertainty": 10.0})
+        if ask.step is Step.ACTIVATE:
+            at, offset = {"a": (100.0, 0.0), "b": (105.25, 5.0)}[ask.frontend]
+            return report(ask.frontend, ask.step, detail={"at": at, "offset": offset, "uncertainty": 0.001})
+        return accepted(ask)
+
+    row = Coordinator(ledger, ScriptedFleet(answer), planned(ledger), inbox=Inbox(FOREVER)).run()
+    assert (row.state, row.skew) == (State.DONE, 0.25)
+
+
 def test_a_flip_that_an_earlier_coordinator_heard_of_counts() -> None:
     ledger = MemoryLedger()
     number = planned(ledger)

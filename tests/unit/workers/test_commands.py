@@ -286,6 +286,25 @@ def test_a_survey_is_a_state_in_which_something_may_be_gone() -> None:
 def test_the_word_names_the_activation() -> None:
     arm = Arm(ROOT, NAME, 40)
     assert (arm.armed, arm.go) == (b"ARMED 7-00112233445566aa\n", b"GO 7-00112233445566aa\n")
+    assert arm.go_at(1796062475.25, 0.0694) == b"GO 7-00112233445566aa 1796062475.250000 69\n"
+
+
+def test_an_armed_frontend_tells_its_clock() -> None:
+    arm = Arm(ROOT, NAME, 40)
+    assert arm.ask_clock == b"CLOCK\n"
+    assert arm.parse_clock(b"CLOCK 12.5\n") == 12.5
+    for line in (b"CLOCK 0\n", b"CLOCK\n", b"CLOCK -1\n", b"CLOCK 1e9\n", b"CLOCK 1 \n", b"STOODDOWN\n", b"", b"\xff"):
+        assert arm.parse_clock(line) is None
+
+
+def test_clocks_that_are_told_too_late_are_no_part_of_the_answer() -> None:
+    arm = Arm(ROOT, NAME, 40)
+    assert arm.parse(f"CLOCK 12.25\nCLOCK 0\nACTIVE {NAME} 12.5\nOK\n".encode(), 0) == 12.5
+    with pytest.raises(RefusedError, match="stood down"):
+        arm.parse(b"CLOCK 12.25\nSTOODDOWN\nOK\n", 0)
+    for text in (f"ACTIVE {NAME} 12.5\nCLOCK 12.25\nOK\n", "CLOCK 12.25\nOK\n", "CLOCK x\nOK\n"):
+        with pytest.raises(UnansweredError):
+            arm.parse(text.encode(), 0)
 
 
 @pytest.mark.parametrize("parse", [Arm(ROOT, NAME, 40).parse, Activate(ROOT, NAME).parse])
