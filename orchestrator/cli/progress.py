@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,9 @@ from orchestrator.services.coordinator import found
 LOOK_SECONDS = 0.1
 #: After this long without a change, it is asked whether any worker is there at all, in seconds.
 QUIET_SECONDS = 20.0
+
+#: Of how many frontends each has a row: more are not seen at once, and of 1,000 it takes a second to draw them.
+MOST_ROWS = 32
 
 STEPS = (Step.STAGE, Step.VERIFY, Step.ARM, Step.ACTIVATE, Step.CONFIRM)
 #: What is asked in what moves no fleet.
@@ -66,17 +70,36 @@ class Story:
         return lines
 
     def table(self) -> Group:
-        """One row per frontend, one column per step."""
+        """One row per frontend, one column per step; of a large fleet how many answered what, and who has a trouble."""
         plan = self.deployment.plan
+        head = Text.assemble((f"{plan.fleet} ", "bold"), f"epoch {self.deployment.epoch}: ", str(self.deployment.state))
+        if len(plan.frontends) <= MOST_ROWS:
+            return Group(head, self._of(plan.frontends))
+        wanted = {name for (name, _), report in self.cells.items() if report.outcome is not Outcome.ACCEPTED}
+        failing = [name for name in plan.frontends if name in wanted][:MOST_ROWS]
+        return Group(head, self._counts(), *([self._of(failing)] if failing else []))
+
+    def _of(self, frontends: Sequence[str]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("frontend")
-        steps = STEPS_OF.get(plan.kind, STEPS)
+        steps = STEPS_OF.get(self.deployment.plan.kind, STEPS)
         for step in steps:
             table.add_column(str(step), min_width=9)
-        for name in plan.frontends:
+        for name in frontends:
             table.add_row(name, *(self._cell(name, step) for step in steps))
-        head = Text.assemble((f"{plan.fleet} ", "bold"), f"epoch {self.deployment.epoch}: ", str(self.deployment.state))
-        return Group(head, table)
+        return table
+
+    def _counts(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("step")
+        for outcome_ in Outcome:
+            table.add_column(str(outcome_), justify="right", min_width=9)
+        table.add_column("of", justify="right")
+        heard = Counter((step, report.outcome) for (_, step), report in self.cells.items())
+        for step in STEPS_OF.get(self.deployment.plan.kind, STEPS):
+            counts = (str(heard[step, outcome_]) for outcome_ in Outcome)
+            table.add_row(str(step), *counts, str(len(self.deployment.plan.frontends)))
+        return table
 
     def _cell(self, frontend: str, step: Step) -> Text:
         if (frontend, Step.DRAIN) in self.cells and (frontend, step) not in self.cells:
@@ -145,12 +168,16 @@ def follow(ledger: Deployments, deployment: Deployment, console: Console, alive:
             live.update(story.table())
     else:
         while outcome(story.deployment) is None:
-            for line in look():
-                console.print(line, markup=False, highlight=False)
+            _print(console, look())
             time.sleep(LOOK_SECONDS)
-        for line in read_on():
-            console.print(line, markup=False, highlight=False)
+        _print(console, read_on())
     return story.deployment
+
+
+def _print(console: Console, lines: Sequence[str]) -> None:
+    """All at once: of a large fleet many are new at each look, and each printing has its cost."""
+    if lines:
+        console.print("\n".join(lines), markup=False, highlight=False)
 
 
 def _unread(deployment: Deployment, error: LockstepError) -> UnansweredError:

@@ -5,10 +5,9 @@ A row names every frontend of its fleet, and how each is reached: of 1,000 front
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, RowMapping, Select
 
 from orchestrator.adapters.ledger.rows import Columns
 from orchestrator.adapters.ledger.tables import deployments
@@ -44,6 +43,6 @@ class KnownRows:
         return rows
 
 
-def _key(row: Mapping[str, Any]) -> Key:
+def _key(row: RowMapping | Columns) -> Key:
     """Of this row and no other, even where a backup was played back under a process that runs."""
     return row["id"], row["nonce"], row["created_at"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -85,7 +85,7 @@ def placements_of(column: Sequence[Sequence[Any]]) -> tuple[Placement, ...]:
     return tuple(Placement(*words[:4], *map(tuple, words[4:])) for words in column)
 
 
-def deployment_of(row: Mapping[str, Any]) -> Deployment:
+def deployment_of(row: RowMapping | Columns) -> Deployment:
     """A deployment from its row."""
     plan = Plan(
         fleet=row["fleet"],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from orchestrator.cli.output import Exit
-from orchestrator.cli.progress import last_word, outcome, report_line
+from orchestrator.cli.progress import Story, last_word, outcome, report_line
 from orchestrator.domain.activation import ActivationName, Placement
 from orchestrator.domain.deployment import Decision, Deployment, Kind, Outcome, Plan, Report, State, Step, Trouble
 
@@ -122,3 +124,33 @@ def test_every_report_is_one_line_that_names_frontend_step_and_outcome(step: Ste
     expected = {Outcome.ACCEPTED: "done", Outcome.REFUSED: "refused", Outcome.UNKNOWN: "outcome unknown"}
     assert expected[result] in line
     assert accepted or "the disk is full" in line
+
+
+def shown(story: Story) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    with console.capture() as capture:
+        console.print(story.table())
+    return capture.get()
+
+
+def answered(name: str, step: Step, result: Outcome = Outcome.ACCEPTED) -> dict[tuple[str, Step], Report]:
+    return {(name, step): Report(name, step, 1, result)}
+
+
+def test_a_small_fleet_has_a_row_for_each_frontend() -> None:
+    text = shown(Story(deployment(State.STAGING), answered("fe1", Step.STAGE)))
+    assert [line.split()[:2] for line in text.splitlines()[2:]] == [["fe1", "✓"], ["fe2", "·"]]
+
+
+def test_a_large_fleet_is_counted_and_only_who_has_a_trouble_has_a_row() -> None:
+    row = deployment(State.VERIFYING)
+    names = tuple(f"fe{number}" for number in range(1000))
+    cells: dict[tuple[str, Step], Report] = {}
+    for name in names:
+        cells |= answered(name, Step.STAGE)
+    cells |= answered("fe7", Step.VERIFY, Outcome.REFUSED)
+    text = shown(Story(replace(row, plan=replace(row.plan, frontends=names)), cells))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["stage", "1000", "0", "0", "1000"] in lines
+    assert ["verify", "0", "1", "0", "1000"] in lines
+    assert [words[0] for words in lines if words[0].startswith("fe")] == ["fe7"]
