@@ -55,7 +55,7 @@ def _run(given: argparse.Namespace, tools: Sequence[Tool]) -> list[Figures]:
     name = datetime.now(UTC).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=given.directory) as directory:
         first, second = make_releases(Path(directory) / "releases", given.files, given.size)
-        setting = Setting(first, second, Path(directory), given.rate)
+        setting = Setting(first, second, Path(directory), given.rate, given.pause)
         _say(f"releases of {given.files} files, {first.size / 1e6:.1f} MB; {_differing(first, second)} files change")
         for _ in range(given.repeat):
             for frontends in given.frontends:
@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--files", type=int, default=400, help="of a release")
     parser.add_argument("--size", type=int, default=20_000_000, help="bytes of a release, about")
     parser.add_argument("--rate", type=float, default=10.0, help="pages a second that each of 8 clients loads")
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds of watching before and after a deployment")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append what is measured, a line for each deployment")
     parser.add_argument("--directory", type=Path, help="where the labs lie; without: the one for temporary files")
     parser.add_argument("--many", action="store_true", help=f"also Lockstep on {MANY:,} frontends, where that is there")

@@ -61,7 +61,9 @@ def read(file: Path) -> list[Figures]:
         raise ValueError(f"{file}: no figures")
     names = [field.name for field in fields(Figures)]
     last = documents[-1]["run"]
-    return [Figures(**{name: each[name] for name in names}) for each in documents if each["run"] == last]
+    return [
+        Figures(**{name: each[name] for name in names if name in each}) for each in documents if each["run"] == last
+    ]
 
 
 class Results:

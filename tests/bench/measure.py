@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lab import Lab
@@ -20,23 +20,21 @@ from tests.bench.release import Release, wrong_files
 from tests.bench.tools import Fleet, Step, Tool
 from tests.bench.traffic import Traffic
 
-#: What a tool's processes do for so long after its command has ended counts as well, in seconds.
-TAIL = 0.5
-#: For so long the machine is watched before each deployment, with the observers on: what else is it busy with?
-BEFORE = 1.0
-#: Clients go on for so long after a deployment: each sees what it left.
-AFTER = 0.5
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all tools have in common: both releases, how many pages a second a client loads, and where labs may lie."""
+    """What all tools have in common: both releases, where labs may lie, and how many pages a second a client loads.
+
+    `pause`: seconds for which the machine is watched before each deployment, with the observers on, to see what else
+    it is busy with. What the tool's processes do for half as long after its command has ended counts as well, and the
+    observers go on for as long again.
+    """
 
     first: Release
     second: Release
     directory: Path
     rate: float = 10.0
-    say: Callable[[str], None] = field(default=lambda _: None)
+    pause: float = 1.0
 
 
 def measure(tool: Tool, frontends: int, setting: Setting) -> Iterator[Figures]:
@@ -75,9 +73,9 @@ class _Deployment:
             peak = stack.enter_context(Peak(self._fleet.memory))
             sent, busy, began = self._traffic.sent(), self._busy(), time.monotonic()
             deployed = self._fleet.deploy(self._step)
-            time.sleep(TAIL)
+            time.sleep(self._setting.pause / 2)
             cpu, sent_after = self._busy() - busy, self._traffic.sent()
-            time.sleep(AFTER)
+            time.sleep(self._setting.pause / 2)
         moved = None if sent is None or sent_after is None else sent_after - sent
         ours = {root: moment for root, moment in flips.times.items() if moment >= began}
         seen = None if observers is None else observers.seen
@@ -116,7 +114,7 @@ class _Deployment:
 
     def _background(self) -> float:
         busy, began = self._busy(), time.monotonic()
-        time.sleep(BEFORE)
+        time.sleep(self._setting.pause)
         return (self._busy() - busy) / (time.monotonic() - began)
 
     def _busy(self) -> float:
