@@ -54,7 +54,7 @@ shells: setup ## The frontends' script under every shell, and killed before ever
 
 bench: setup .venv-bench/ready ## Lockstep beside rsync, pyinfra, Ansible, Capistrano and Fabric; half an hour.
 	$(BIN)/python -m deploy.programs $(SERVERS) $(BENCH_PROGRAMS) cap
-	$(BIN)/python -m tests.bench --json .bench.jsonl $(BENCH)
+	$(BIN)/python -m tests.bench --many --json .bench.jsonl $(BENCH)
 	.venv-bench/bin/python -m tests.bench.plot .bench.jsonl
 
 bench-quick: setup ## The same with 16 frontends, beside rsync and Fabric; some minutes.

@@ -69,15 +69,13 @@ def _reap() -> None:
 
 
 def _end_rest() -> None:
-    """One by one, until nothing is left that this process is the parent of."""
-    while True:
-        with suppress(ChildProcessError):
-            for pid in processes.family([os.getpid()], processes.processes()) - {os.getpid()}:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            while True:
-                os.waitpid(-1, 0)
-        return
+    """One by one, and again for what they started meanwhile, until nothing is below this process."""
+    while left := processes.family([os.getpid()], processes.processes()) - {os.getpid()}:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _reap()
+        time.sleep(0.01)
 
 
 class Contained:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ class Setting:
     pause: float = 1.0
 
 
-def measure(tool: Tool, frontends: int, setting: Setting) -> Iterator[Figures]:
+def measure(tool: Tool, frontends: int, setting: Setting) -> Generator[Figures, None, None]:
     """The figures of each of the tool's deployments, as they come. Raises where the tool fails."""
     scratch = setting.directory / "s"
     shutil.rmtree(scratch, ignore_errors=True)

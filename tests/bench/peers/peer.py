@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -73,14 +71,3 @@ def machine_program(name: str) -> Path:
     if found is None:
         raise MissingError(f"{name}: not found; what to do: python -m deploy.programs {name}")
     return found
-
-
-def this_python(module: str) -> list[str]:
-    """`python -m MODULE`, with this interpreter."""
-    return [sys.executable, "-m", module]
-
-
-def clean(directory: Path) -> None:
-    """Make it, and empty."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)

@@ -12,7 +12,6 @@ from pyinfra import host
 from pyinfra.operations import files, server
 
 root = host.data.root
-server.shell(name="directory", commands=[f"mkdir -p {{root}}/releases/{version}"])
 files.rsync(name="push", src={tree!r}, dest=f"{{root}}/releases/{version}/", flags={flags!r})
 server.shell(name="flip", commands=[f"cd {{root}} && ln -s releases/{version} .next && mv -T .next current"])
 """
@@ -35,7 +34,7 @@ class Pyinfra:
             "ssh_strict_host_key_checking": "yes",
         }
         hosts = [(each.name, {**common, "root": str(each.root)}) for each in lab.frontends]
-        flags = ["-a", "--checksum"] + ([] if previous is None else [f"--link-dest=../{previous.version}"])
+        flags = ["-a", "--checksum", "--mkpath"] + ([] if previous is None else [f"--link-dest=../{previous.version}"])
         text = _DEPLOY.format(tree=f"{release.tree}/", version=release.version, flags=flags)
         words = ["--yes", "--parallel", str(len(hosts)), "inventory.py", "deploy.py"]
         site.write("inventory.py", _INVENTORY.format(hosts=hosts))

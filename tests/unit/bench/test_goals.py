@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.bench import figures, tables
+from tests.bench.__main__ import main
 from tests.bench.figures import CHANGED, FULL, LOCKSTEP, UNCHANGED, Figures, Results
 from tests.bench.goals import goals
 
@@ -36,8 +39,8 @@ OURS = Figures(
 THEIRS = replace(OURS, tool="rsync", wall_s=12.0, cpu_all_s=30.0, skew_ms=400.0, torn=5, reported_skew_ms=None)
 
 
-def verdicts(*measured: Figures, each_of_many: float | None = None) -> dict[str, str]:
-    return {goal.name: goal.verdict for goal in goals(Results(measured), 64, each_of_many)}
+def verdicts(*measured: Figures, growth: float | None = None) -> dict[str, str]:
+    return {goal.name: goal.verdict for goal in goals(Results(measured), 64, growth)}
 
 
 def test_goals_are_met_missed_or_not_measured() -> None:
@@ -63,8 +66,8 @@ def test_goals_are_met_missed_or_not_measured() -> None:
 
 
 def test_growth_is_of_the_time_a_frontend() -> None:
-    assert verdicts(OURS, each_of_many=0.1)["time a frontend, 1,000 of them over 64"] == "met"
-    assert verdicts(OURS, each_of_many=0.2)["time a frontend, 1,000 of them over 64"].startswith("missed by")
+    assert verdicts(OURS, growth=1.2)["time a frontend, 1,000 of them over 64"] == "met"
+    assert verdicts(OURS, growth=2.6)["time a frontend, 1,000 of them over 64"] == "missed by 100 %"
 
 
 def test_of_repeats_the_median_is_told_and_every_fault() -> None:
@@ -73,12 +76,14 @@ def test_of_repeats_the_median_is_told_and_every_fault() -> None:
     assert repeats.number(LOCKSTEP, 64, FULL, "torn") == 2
 
 
-def test_a_file_holds_runs_and_the_last_one_is_read(tmp_path: Path) -> None:
+def test_a_file_holds_runs_and_the_last_one_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bench.jsonl"
     figures.append(file, "one", THEIRS)
     figures.append(file, "two", OURS)
     figures.append(file, "two", THEIRS)
     assert figures.read(file) == [OURS, THEIRS]
+    assert main(["--tables", str(file)]) == 0
+    assert "goals, at 64 frontends" in capsys.readouterr().out
 
 
 def test_tables_say_what_was_not_measured_and_what_went_wrong() -> None:
