@@ -80,7 +80,7 @@ setup: .venv/ready ## The virtual environment, from the lock.
 
 .venv-bench/ready: tests/bench/requirements.lock | setup
 	# Of their own: pyinfra wants another Paramiko than Lockstep.
-	$(PYTHON) -m venv .venv-bench
+	$(BIN)/python -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/requirements.lock
 	@touch $@
 
