@@ -24,7 +24,7 @@ from deploy.lab import Lab
 from orchestrator.bootstrap import Lockstep
 from orchestrator.domain.deployment import Deployment, Report
 from orchestrator.settings import Settings
-from tests.bench.audit import TICK, processes, stat_of
+from tests.bench.processes import TICK, processes, stat_of
 from tests.integration.operator import Operator
 
 #: How often the worker's log is looked at, in seconds.

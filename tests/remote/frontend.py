@@ -116,7 +116,7 @@ class Frontend:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
 
-    def wait_for_scratch(self, file: str = "pack.tar") -> Path:
+    def wait_for_scratch(self, file: str = "pack.*") -> Path:
         """Until a command has its own directory and began to fill it with `file`."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:

@@ -7,6 +7,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -280,6 +281,16 @@ def test_a_release_that_somebody_changed_is_put_right_by_the_next_stage(frontend
 
     assert frontend.has(again)
     assert list((frontend.root / "incoming").iterdir()) == []
+    check_tree(frontend.root)
+
+
+@pytest.mark.parametrize("fails", ["exit 255", "exit 97"])
+def test_where_perl_does_not_do_it_the_tools_do(frontend: Frontend, tmp_path: Path, fails: str) -> None:
+    (tmp_path / "perl").write_text(f"#!/bin/sh\n{fails}\n")
+    (tmp_path / "perl").chmod(0o755)
+    shell = replace(frontend.shell, path=f"{tmp_path}:{frontend.shell.path}")
+    replace(frontend, shell=shell).serve(STAGE, Stage(2))
+    assert frontend.has(Stage(2))
     check_tree(frontend.root)
 
 

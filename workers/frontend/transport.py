@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import paramiko
-from fabric import Config, Connection
+from fabric import Connection
 
 from inventory import hostkey
 from inventory.model import Frontend
@@ -270,14 +270,13 @@ def connect(frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
         UnansweredError: the frontend can't be reached.
     """
     kind, key = pinned(frontend)
-    connection = Connection(frontend.address, user=frontend.user, port=frontend.port, config=_config(_stamps()))
+    connection = Connection(frontend.address, user=frontend.user, port=frontend.port)
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     name = connection.host if connection.port == paramiko.config.SSH_PORT else f"[{connection.host}]:{connection.port}"
     client.get_host_keys().add(name, kind, key)
     connection.client = client
-    # Not in place: what it holds may be the configuration's own, which others share.
-    connection.connect_kwargs = {**connection.connect_kwargs, **_login(frontend, limit)}
+    connection.connect_kwargs.update(_login(frontend, limit))
     try:
         if connection.gateway is None:
             connection.connect_kwargs["sock"] = _socket(connection.host, connection.port, limit)
@@ -332,12 +331,6 @@ def lost(frontend: Frontend, error: Exception) -> LockstepError:
     )
 
 
-def _stamps() -> tuple[tuple[str, int, int], ...]:
-    """What tells whether a file that Fabric's configuration comes from has changed."""
-    files = (Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config"))
-    return tuple((str(path), *_stamp(path)) for path in files)
-
-
 def _stamp(path: Path) -> tuple[int, int]:
     """Time (ns) and size of a file, zeros where there is none to be read."""
     try:
@@ -345,12 +338,6 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return found.st_mtime_ns, found.st_size
-
-
-@lru_cache(maxsize=1)
-def _config(_stamps: tuple[tuple[str, int, int], ...]) -> Config:
-    """Fabric's configuration and ~/.ssh/config: read anew only where a file of it changed."""
-    return Config()
 
 
 @lru_cache(maxsize=16)
