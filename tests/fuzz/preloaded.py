@@ -18,13 +18,18 @@ from tests.remote.shells import Answer, Shell, answer_of
 
 #: Where the functions end, and what is done begins.
 BEGINS = "[ $# -ge 2 ] || refuse words"
-#: What leaves of `receive` and `assemble` no more than how they look a pack over: it lies there unpacked, and nothing
-#: is made of it. What passes goes on to `unpack`, and fails there.
+#: What leaves of `receive` and `assemble` no more than how the tools look a pack over: it lies there unpacked, and
+#: nothing is made of it. What passes goes on to `unpack`, and fails there.
 VETTING = b"""
 make_scratch() { S=$ask; }
 finish() { :; }
 stageable() { :; }
 spool() { :; }
+take_pack() { :; }
+unzip_pack() { :; }
+clear_scratch() { :; }
+receive_at_once() { return 1; }
+assemble_at_once() { return 1; }
 mkdir() { :; }
 ln() { :; }
 fail() { say "FAILED $*"; exit 11; }

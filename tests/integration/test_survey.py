@@ -121,7 +121,7 @@ def test_a_web_server_that_is_down_hides_nothing_of_what_lies_on_the_disk(watche
         watched.lab.start_nginx("fe2")
     (unseen,) = [each for each in found if each.frontend == "fe2"]
     assert (unseen.kind, unseen.path) == (Kind.UNSEEN, "http")
-    assert "refused" in unseen.found
+    assert "connect to server" in unseen.found
 
 
 def test_a_load_balancer_that_does_not_answer_hides_nothing_else(watched: Watched, tmp_path: Path) -> None:
