@@ -11,11 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from orchestrator.domain.activation import ActivationName
 from tests.remote.frontend import Frontend, snapshot
 from tests.remote.packs import Stage, content_member, sha256, tar
+from workers.distribution.packs import Form
+from workers.distribution.peers import pack_name
 
 STAGE = Stage(1)
-NAME = "0123456789abcdef0123456789abcdef"
+NAME = pack_name(ActivationName.parse(STAGE.activation), list(map(sha256, STAGE.contents)), Form.TAR).partition(".")[0]
 GOOD = tar(map(content_member, STAGE.contents))
 #: Far more than any test announces.
 MUCH = 64 << 20
@@ -104,6 +107,9 @@ LIES: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
     "half of it": sends(GOOD[:700], len(GOOD)),
     "half of it, whole": sends(GOOD[:700]),
     "nothing": sends(b""),
+    "a pack of nothing": sends(tar(())),
+    "all but one": sends(tar(map(content_member, STAGE.contents[1:]))),
+    "names without end": sends(tar(content_member(f"{n}".encode()) for n in range(200))),
     "no tar": sends(bytes(range(256)) * (len(GOOD) // 256)),
     "not found": lambda request: request.send_error(404),
     "somewhere else": lambda request: request.send_error(302),
@@ -140,7 +146,7 @@ def test_one_that_can_not_be_reached_is_told(fetcher: Frontend) -> None:
 def test_without_curl_nothing_is_fetched(frontend: Frontend) -> None:
     if shutil.which("curl", path=frontend.shell.path) is not None:
         pytest.skip("there is a curl")
-    assert fetch(frontend, "http://127.0.0.1:1/x") == "FAILED peer"
+    assert fetch(frontend, "http://127.0.0.1:1/x") == "FAILED nocurl"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 The first frontend gets a pack over SSH and keeps it for a while, below an unguessable name that its web server answers
 to. The next ones fetch it there, some at a time, and some of them keep it as well; so the sources double. One that
-does not send it, or not what it should, is asked no more; where nobody is left to be asked, the worker sends it.
+does not send it, or not what it should, is asked no more once that happened to two; the worker sends it where nobody is
+left to be asked, and to who has tried two.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ FETCHING = 4
 KEEPING = 8
 #: Smaller packs are sent by the worker, in bytes: to fetch one costs a process on the frontend and a request.
 SMALL = 256 * 1024
+#: From one at which so many failed, nobody fetches any more: the first may have failed for reasons of its own.
+BLAMED = 2
 #: Packs that a worker keeps in mind.
 MOST_PACKS = 256
 #: How long a frontend waits for one that has the pack, in seconds, before the worker sends it.
@@ -44,6 +47,7 @@ class Way:
 
     source: Frontend | None
     keeps: bool
+    shared: _Shared = field(compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -54,7 +58,12 @@ class _Shared:
     fetching: Counter[str] = field(default_factory=Counter)
     bringing: int = 0
     keeping: int = 0
-    distrusted: set[str] = field(default_factory=set)
+    blamed: dict[str, set[str]] = field(default_factory=dict)
+    over: bool = False
+
+    def trusts(self, name: str) -> bool:
+        """Whether no more than one frontend failed to get it there."""
+        return len(self.blamed.get(name, ())) < BLAMED
 
 
 class Peers:
@@ -65,50 +74,54 @@ class Peers:
         self._changed = threading.Condition()
         self._packs: dict[tuple[int, str], _Shared] = {}
 
-    def way(self, deployment: int, pack: str, frontends: int) -> Way:
-        """How the next one of so many frontends is to get it. Waits for one who has it. `got` or `failed` follows."""
+    def way(self, deployment: int, pack: str, frontends: int, *, fetches: bool = True) -> Way:
+        """How the next one of so many frontends is to get it. Waits for one who has it. `got` or `failed` follows.
+
+        Without `fetches` the worker sends it, whoever has it.
+        """
         deadline = time.monotonic() + self._patience
         with self._changed:
             shared = self._packs.setdefault((deployment, pack), _Shared())
             while len(self._packs) > MOST_PACKS:
                 # Only the coordinator's process hears of a deployment's end.
-                del self._packs[next(iter(self._packs))]
+                self._packs.pop(next(iter(self._packs))).over = True
             while True:
                 free = [name for name in shared.sources if shared.fetching[name] < FETCHING]
-                if free:
+                if free and fetches:
                     name = min(free, key=lambda each: shared.fetching[each])
                     shared.fetching[name] += 1
-                    return Way(shared.sources[name], self._keeps(shared, frontends))
+                    return Way(shared.sources[name], self._keeps(shared, frontends), shared)
                 left = deadline - time.monotonic()
-                if left <= 0 or not (shared.sources or shared.bringing):
+                waits = fetches and not shared.over and (shared.sources or shared.bringing)
+                if left <= 0 or not waits:
                     shared.bringing += 1
-                    return Way(None, self._keeps(shared, frontends))
+                    return Way(None, self._keeps(shared, frontends), shared)
                 self._changed.wait(left)
 
-    def got(self, deployment: int, pack: str, way: Way, frontend: Frontend) -> None:
+    def got(self, way: Way, frontend: Frontend) -> None:
         """It arrived at `frontend`; where it was to keep it, it has it for others now."""
         with self._changed:
-            shared = self._packs.setdefault((deployment, pack), _Shared())
-            self._end(shared, way)
-            if way.keeps and frontend.name not in shared.distrusted:
-                shared.sources[frontend.name] = frontend
+            self._end(way.shared, way)
+            if way.keeps and way.shared.trusts(frontend.name):
+                way.shared.sources[frontend.name] = frontend
             self._changed.notify_all()
 
-    def failed(self, deployment: int, pack: str, way: Way, *, theirs: bool) -> None:
-        """It did not arrive; where that may be the other frontend's fault, nobody fetches from there any more."""
+    def failed(self, way: Way, frontend: Frontend, *, theirs: bool) -> None:
+        """It did not arrive at `frontend`; `theirs`: that may be the fault of whom it fetched from."""
         with self._changed:
-            shared = self._packs.setdefault((deployment, pack), _Shared())
-            self._end(shared, way)
+            self._end(way.shared, way)
             if theirs and way.source is not None:
-                shared.distrusted.add(way.source.name)
-                shared.sources.pop(way.source.name, None)
+                way.shared.blamed.setdefault(way.source.name, set()).add(frontend.name)
+                if not way.shared.trusts(way.source.name):
+                    way.shared.sources.pop(way.source.name, None)
             self._changed.notify_all()
 
     def forget(self, deployment: int) -> None:
         """The deployment is over here."""
         with self._changed:
             for key in [key for key in self._packs if key[0] == deployment]:
-                del self._packs[key]
+                self._packs.pop(key).over = True
+            self._changed.notify_all()
 
     @staticmethod
     def _keeps(shared: _Shared, frontends: int) -> bool:

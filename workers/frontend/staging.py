@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 #: While objects arrive, they lie on the frontend's disk twice: as a pack and unpacked. Beyond that, in bytes.
 SPARE_BYTES = 4 << 20
+#: How many other frontends one asks for a pack before the worker sends it.
+TRIES = 2
 
 
 @dataclass(slots=True)
@@ -76,19 +78,24 @@ class Staging:
             return
         name = pack_name(held.name, missing, pack.form)
         number, frontends = job.deployment.id, len(job.fleet.frontends)
+        tries = 0
         while True:
-            way = self._peers.way(number, name, frontends)
+            way = self._peers.way(number, name, frontends, fetches=tries < TRIES)
             try:
                 self._take(job, session, held, name, pack, way, sent)
             except BaseException as error:
                 theirs = way.source is not None and _theirs(error)
-                self._peers.failed(number, name, way, theirs=theirs)
+                self._peers.failed(way, job.frontend, theirs=theirs)
+                if way.source is not None and _can_not_fetch(error):
+                    tries = TRIES
+                    continue
                 if not theirs or way.source is None:
                     raise
+                tries += 1
                 log.warning("a frontend did not hand a pack on", peer=way.source.name, found=str(error))
                 sent.failed.append(way.source.name)
             else:
-                self._peers.got(number, name, way, job.frontend)
+                self._peers.got(way, job.frontend)
                 return
 
     @staticmethod
@@ -107,6 +114,10 @@ class Staging:
 def _theirs(error: BaseException) -> bool:
     """Whether a pack that was fetched may be at fault, and not the frontend that fetched it, or the way to that."""
     return isinstance(error, ScriptRefusedError) and error.code in ("peer", "pack", "hash")
+
+
+def _can_not_fetch(error: BaseException) -> bool:
+    return isinstance(error, ScriptRefusedError) and error.code == "nocurl"
 
 
 def _check_space(job: Job, held: Held, missing: list[str], probed: Probed) -> None:
