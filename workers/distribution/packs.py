@@ -65,13 +65,14 @@ def write_objects(
 ) -> int:
     """A pack for `receive`: regular files named by their SHA-256. Returns its size unpacked, in bytes."""
     if form is Form.TAR:
-        return _write_tar(target, objects, open_object)
+        _write_tar(target, objects, open_object)
+        return target.tell()
     with Compressing(target) as compressing:
         _write_tar(compressing, objects, open_object)
     return compressing.taken
 
 
-def _write_tar(target: Any, objects: Sequence[str], open_object: Callable[[str], BinaryIO]) -> int:
+def _write_tar(target: Any, objects: Sequence[str], open_object: Callable[[str], BinaryIO]) -> None:
     with tarfile.open(fileobj=target, mode="w|", format=tarfile.GNU_FORMAT, bufsize=CHUNK) as tar:
         tar.copybufsize = CHUNK  # type: ignore[attr-defined]  # a parameter of the constructor that the stubs lack
         for sha in objects:
@@ -82,12 +83,6 @@ def _write_tar(target: Any, objects: Sequence[str], open_object: Callable[[str],
                 member.mtime = object_time(sha)
                 member.mode = 0o444
                 tar.addfile(member, source)
-        return tar.offset + _ending(tar.offset)
-
-
-def _ending(size: int) -> int:
-    """What tarfile adds at the end of so many bytes: two blocks of nothing, up to a whole record."""
-    return -(-(size + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE - size
 
 
 def form_of(objects: Sequence[str], open_object: Callable[[str], BinaryIO]) -> Form:

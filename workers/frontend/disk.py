@@ -23,7 +23,7 @@ def check_disk(session: Session, fencing: ActivationName, held: Held, limit: flo
     releases = tuple(tree.path.removeprefix("releases/") for tree in layout.releases)
     found = session.ask(Verify(root, held.name, releases), limit=limit)
     for tree in (layout.activation, *layout.releases):
-        if found.get(tree.path) == held.digests[tree.path]:
+        if found.get(tree.path) == tree.digest():
             continue
         listed = session.ask(Listing(root, tree.path), limit=limit)
         differences = list(differing(tree, listed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, lru_cache, partial
 
@@ -30,6 +30,8 @@ class Held:
 
     name: ActivationName
     layout: Layout
+    _packed: dict[tuple[str, ...], bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _packing: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @cached_property
     def wanted(self) -> bytes:
@@ -38,17 +40,8 @@ class Held:
         return "".join(f"{line}\n" for line in (*self.layout.objects(), *releases)).encode()
 
     @cached_property
-    def digests(self) -> Mapping[str, str]:
-        """The SHA-256 of each tree's listing, by its path."""
-        return {tree.path: tree.digest() for tree in (self.layout.activation, *self.layout.releases)}
-
-    @cached_property
     def _objects(self) -> frozenset[str]:
         return frozenset(self.layout.objects())
-
-    @cached_property
-    def _packed(self) -> dict[tuple[str, ...], bytes]:
-        return {}
 
     def objects_of(self, missing: frozenset[str]) -> list[str]:
         """Those of what a frontend lacks that are objects of this, sorted."""
@@ -70,10 +63,6 @@ class Held:
             if key not in self._packed:
                 self._packed[key] = link_pack(self._without(releases))
             return self._packed[key]
-
-    @cached_property
-    def _packing(self) -> threading.Lock:
-        return threading.Lock()
 
     def _without(self, releases: tuple[Tree, ...]) -> Layout:
         """What is to be sent where these of its releases are, and no others."""
