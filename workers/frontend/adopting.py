@@ -15,8 +15,9 @@ from orchestrator.domain.contents import Entry, Link, Plain
 from orchestrator.domain.errors import RefusedError, ReleaseError, UnansweredError
 from orchestrator.domain.paths import show
 from workers.frontend.answers import printable
+from workers.frontend.conversation import Conversation
 from workers.frontend.site import FetchSite, ListSite, names
-from workers.frontend.transport import Conversation, Session
+from workers.frontend.transport import Session
 
 
 def survey(session: Session, where: Where, seconds: float) -> Site:

@@ -8,6 +8,9 @@ from orchestrator.domain.errors import RefusedError, UnansweredError
 
 CODE = re.compile(r"[a-z]{1,20}")
 
+#: The script's exit status, by the first word of its last line.
+STATUSES = {"OK": 0, "REFUSED": 10, "FAILED": 11}
+
 #: No answer is longer than this, in bytes; a listing of 100,000 files of long names fits.
 LONGEST_ANSWER = 64 * 1024 * 1024
 
@@ -43,9 +46,9 @@ def interpret(command: str, stdout: bytes, status: int | None) -> list[str]:
     last = lines[-2] if len(lines) >= 2 and not lines[-1] else ""
     verdict, _, rest = last.partition(" ")
     code, _, text = rest.partition(" ")
-    if last == "OK" and status == 0:
+    if last == "OK" and status == STATUSES["OK"]:
         return lines[:-2]
-    if (verdict, status) in {("REFUSED", 10), ("FAILED", 11)} and CODE.fullmatch(code):
+    if verdict in {"REFUSED", "FAILED"} and status == STATUSES[verdict] and CODE.fullmatch(code):
         raise ScriptRefusedError(code, printable(text), command)
     raise unintelligible(command, stdout, status)
 

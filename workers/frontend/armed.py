@@ -11,9 +11,10 @@ from orchestrator.domain.errors import UnansweredError
 from workers.frontend.answers import printable
 from workers.frontend.clocks import Clock, measure
 from workers.frontend.commands import Arm
+from workers.frontend.conversation import Conversation
 from workers.frontend.job import Job
 from workers.frontend.steps import Detail, Steps
-from workers.frontend.transport import Conversation, Session
+from workers.frontend.transport import Session
 
 #: How long an armed frontend waits, beyond the time that the others have to arm, before it stands down by itself.
 PATIENCE_SECONDS = 30
@@ -68,7 +69,7 @@ class Armed:
         limit = job.fleet.policy.arm_seconds
         command = Arm(job.frontend.root, job.deployment.name, math.ceil(limit) + PATIENCE_SECONDS)
         session = self._steps.session(job, limit)
-        conversation = session.converse(command.argv(), limit=limit)
+        conversation = session.begin(command, limit=limit)
         try:
             line = conversation.line()
             if line != command.armed:
@@ -132,7 +133,7 @@ class Armed:
             session, command, conversation = self._waiting.pop(frontend)
         try:
             stdout, status = conversation.finish()
-            detail: dict[str, object] = {"at": session.understood(command, conversation, stdout, status)}
+            detail: dict[str, object] = {"at": session.understood(command, conversation.complaints, stdout, status)}
             if (clock := self._clocks.get(frontend)) is not None:
                 detail |= {"offset": clock.offset, "uncertainty": clock.uncertainty}
             return detail
@@ -151,7 +152,7 @@ class Armed:
     @staticmethod
     def _say_why(session: Session, command: Arm, conversation: Conversation, line: bytes) -> None:
         stdout, status = conversation.finish()
-        session.understood(command, conversation, line + stdout, status)
+        session.understood(command, conversation.complaints, line + stdout, status)
         raise UnansweredError(
             "arm: no answer that can be understood",
             where=session.frontend.name,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from orchestrator.domain.errors import UnansweredError
 from orchestrator.domain.skew import correction
 from workers.frontend.commands import Arm
-from workers.frontend.transport import Conversation
+from workers.frontend.conversation import Conversation
 
 #: How many frontends are asked at once: more, and their answers wait for each other here, which counts as uncertainty.
 AT_ONCE = 4

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import ClassVar
 
 from orchestrator.domain.activation import NAME as ACTIVATION
 from orchestrator.domain.activation import ActivationName
@@ -31,9 +32,10 @@ def shell_line(argv: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the script at `root`."""
+    """A command of the script at `root`. `attended`: the frontend's attendant knows it as well."""
 
     root: str
+    attended: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -52,6 +54,10 @@ class Command:
     def argv(self) -> tuple[str, ...]:
         """The whole command line."""
         return ("sh", self.script, self.root, self.name, *self.words())
+
+    def line(self, size: int, seconds: int = 0) -> bytes:
+        """How it is said to the attendant: `size` bytes of input follow; an armed frontend waits for `seconds`."""
+        return " ".join((str(size), str(seconds), self.name, *self.words())).encode() + b"\n"
 
     def lines(self, stdout: bytes, status: int | None) -> list[str]:
         """`interpret` under this command's name."""
@@ -88,6 +94,16 @@ class Install(Command):
                 found=f"exit status {status}, {printable(stdout.decode('utf-8', 'replace'))}",
                 remedy="see that the account may write below the root",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Attend(Command):
+    """Start the attendant: it reads the commands' lines (`Command.line`), each with its input behind it."""
+
+    @staticmethod
+    def ready(sha256: str) -> bytes:
+        """What it says first, where it is the one of the script with this hash."""
+        return f"READY {sha256}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +176,8 @@ def read_state(
 class Probe(Command):
     """Ask for the frontend's state, and which objects and releases it lacks (`Held.wanted` on standard input)."""
 
+    attended: ClassVar[bool] = True
+
     def parse(self, stdout: bytes, status: int | None) -> Probed:
         """The state; every line must have its form, and none may be missing."""
         once, often = read_state(self, SINGLE, stdout, status, MISSING)
@@ -221,6 +239,7 @@ class Receive(OfActivation):
     `pack` is its form (tar, tgz), or the name under which the frontend keeps it for others.
     """
 
+    attended: ClassVar[bool] = True
     pack: str = "tgz"
     source: Source | None = None
 
@@ -237,6 +256,7 @@ class Receive(OfActivation):
 class Assemble(OfActivation):
     """Build releases, look-up and the activation: a gzip tar of links on standard input."""
 
+    attended: ClassVar[bool] = True
     parse = Command.parse_nothing
 
 
@@ -244,6 +264,7 @@ class Assemble(OfActivation):
 class Verify(OfActivation):
     """Hash the activation and its releases (``<app>/<digest>``) as they lie on the disk."""
 
+    attended: ClassVar[bool] = True
     releases: tuple[str, ...]
 
     def words(self) -> tuple[str, ...]:
@@ -283,7 +304,12 @@ class Listing(Command):
 class Arm(OfActivation):
     """Raise the fence and wait for one word, at most `limit` seconds. See `armed` for the conversation."""
 
+    attended: ClassVar[bool] = True
     limit: int
+
+    def line(self, size: int, seconds: int = 0) -> bytes:
+        """With the same limit."""
+        return super(Arm, self).line(size, seconds or self.limit)
 
     def argv(self) -> tuple[str, ...]:
         """Under a time limit of the frontend's own: an armed frontend that hears nothing stands down."""

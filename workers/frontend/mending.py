@@ -16,11 +16,12 @@ from orchestrator.domain.errors import RefusedError, UnansweredError
 from orchestrator.domain.layout import Layout, Tree
 from workers.distribution.packs import Pack, chunks, mending_pack
 from workers.frontend.answers import ScriptRefusedError, printable
-from workers.frontend.commands import Init, Install, Spoiled
+from workers.frontend.commands import Init, Spoiled
 from workers.frontend.healing import Mend, Remove, Replace, Restore
 from workers.frontend.inspection import BY_HASH, Inspect, Inspected, InspectedTree
 from workers.frontend.job import Job
-from workers.frontend.script import script, script_sha256
+from workers.frontend.readiness import install
+from workers.frontend.script import script_sha256
 from workers.frontend.survey import Survey, Surveyed
 from workers.frontend.transport import SHORT_SECONDS, Session
 
@@ -109,7 +110,7 @@ class Mending:
         """The script that this Lockstep installs, its directories, a fence, and something that is current."""
         found = self._survey()
         if found is None or found.script != script_sha256():
-            self._session.ask(Install(self._root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
+            install(self._session)
         try:
             self._session.ask(Init(self._root), limit=SHORT_SECONDS)
         except ScriptRefusedError as error:

@@ -26,22 +26,27 @@ def ready(session: Session, wanted: bytes = b"") -> Ready:
 
     `wanted` are the lines of what the state is to say whether it is there.
     """
-    root = session.frontend.root
     found = probe(session, wanted)
     if found is None or found.probed.script != script_sha256():
-        session.ask(Install(root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
-        session.ask(Init(root), limit=SHORT_SECONDS)
+        install(session)
+        session.ask(Init(session.frontend.root), limit=SHORT_SECONDS)
         found = probe(session, wanted)
     if found is None or found.probed.script != script_sha256():
         raise UnansweredError("the frontend's script is not the one that was installed", where=session.frontend.name)
     return found
 
 
+def install(session: Session) -> None:
+    """Have this version's script in its place."""
+    session.ask(Install(session.frontend.root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
+    session.script_replaced()
+
+
 def probe(session: Session, wanted: bytes = b"") -> Ready | None:
     """The state; None where there is no script, no tree, or one of a version whose answers this one can't read."""
     began = time.time()
     try:
-        probed = session.ask(Probe(session.frontend.root), stdin=[wanted], limit=SHORT_SECONDS)
+        probed = session.ask(Probe(session.frontend.root), stdin=[wanted], size=len(wanted), limit=SHORT_SECONDS)
     except (ScriptRefusedError, UnansweredError):
         if not session.alive:
             raise

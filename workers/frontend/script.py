@@ -6,11 +6,15 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 
+#: Between the two parts: no shell reads what is behind it, and perl (`-x`) begins to read there.
+END_OF_SHELL = b"exit\n"
+
 
 @cache
 def script() -> bytes:
-    """Its text."""
-    return files("workers.frontend.remote").joinpath("lockstep-frontend").read_bytes()
+    """Its text: the shell's, and behind it what perl runs of the same file."""
+    remote = files("workers.frontend.remote")
+    return END_OF_SHELL.join(remote.joinpath(name).read_bytes() for name in ("lockstep-frontend", "attendant.pl"))
 
 
 @cache

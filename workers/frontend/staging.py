@@ -58,7 +58,8 @@ class Staging:
                 self._send(job, session, held, missing, pack, sent)
             sent.objects += len(missing)
         links = held.links(probed.missing)
-        session.ask(Assemble(job.frontend.root, held.name), stdin=[links], limit=job.fleet.policy.stage_seconds)
+        command, limit = Assemble(job.frontend.root, held.name), job.fleet.policy.stage_seconds
+        session.ask(command, stdin=[links], size=len(links), limit=limit)
         sent.bytes += len(links)
 
     def opener(self, generated: Mapping[str, bytes]) -> Callable[[str], BinaryIO]:
@@ -73,7 +74,7 @@ class Staging:
     def _send(self, job: Job, session: Session, held: Held, missing: list[str], pack: Pack, sent: Sent) -> None:
         root, limit = job.frontend.root, job.fleet.policy.stage_seconds
         if not job.fleet.policy.peers or pack.size < SMALL or len(job.fleet.frontends) == 1:
-            session.ask(Receive(root, held.name, pack.form), stdin=chunks(pack.source), limit=limit)
+            session.ask(Receive(root, held.name, pack.form), stdin=chunks(pack.source), size=pack.size, limit=limit)
             sent.bytes += pack.size
             return
         name = pack_name(held.name, missing, pack.form)
@@ -103,7 +104,7 @@ class Staging:
         root, limit = job.frontend.root, job.fleet.policy.stage_seconds
         kept = name if way.keeps else pack.form
         if way.source is None:
-            session.ask(Receive(root, held.name, kept), stdin=chunks(pack.source), limit=limit)
+            session.ask(Receive(root, held.name, kept), stdin=chunks(pack.source), size=pack.size, limit=limit)
             sent.bytes += pack.size
         else:
             source = Source(pack.size, pack.whole, job.fleet.host, f"{way.source.base_url}{PACKS}{name}")

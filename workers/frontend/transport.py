@@ -1,9 +1,8 @@
 """SSH to a frontend: the only importer of Fabric and Paramiko.
 
-One connection per frontend serves every command of a deployment, each command in a channel of its own, and then those
-of the next one (`Connections`). The host key
-is pinned by the inventory; a server that shows another one is not talked to. Measured on loopback, Paramiko, connect
-and first command: 61 ms and 44 ms, with TCP_NODELAY 16 ms and 2 ms; 100 MB through one channel: 218 MB/s, with
+One connection per frontend serves every command of a deployment, and then those of the next one (`Connections`). The
+host key is pinned by the inventory; a server that shows another one is not talked to. Measured on loopback, Paramiko,
+connect and first command: 61 ms and 44 ms, with TCP_NODELAY 16 ms and 2 ms; 100 MB through one channel: 218 MB/s, with
 aes128-gcm 265 MB/s.
 
 CPU of this process, two shared cores: connect 7.5 to 10 ms, and 5.7 to 7.4 where Fabric's configuration
@@ -15,7 +14,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -27,9 +25,12 @@ from fabric import Connection
 
 from inventory import hostkey
 from inventory.model import Frontend
-from orchestrator.domain.errors import LockstepError, RefusedError, UnansweredError
-from workers.frontend.answers import LONGEST_ANSWER, printable
-from workers.frontend.commands import shell_line
+from orchestrator.domain.errors import RefusedError, UnansweredError
+from workers.frontend.answers import printable
+from workers.frontend.attendant import Attendant
+from workers.frontend.commands import Attend, Command, shell_line
+from workers.frontend.conversation import Conversation, lost, place
+from workers.frontend.script import script_sha256
 
 CONNECT_SECONDS = 10.0
 #: For commands that neither hash nor move content, in seconds.
@@ -44,7 +45,6 @@ LOST_SECONDS = 30
 #: 0.1 costs a thousand connections a quarter of a processor; who closes one wakes it.
 LOOK_SECONDS = 1.0
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-STDERR_MOST = 4096
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -63,19 +63,24 @@ class Answerable(Protocol[T_co]):
 
 
 class Session:
-    """An open connection. Safe to use from several threads: each command has its own channel."""
+    """An open connection. Safe to use from several threads.
+
+    Commands that the frontend's attendant knows go to it, where there is one that has no other work; every other has a
+    channel of its own.
+    """
 
     def __init__(self, frontend: Frontend, connection: Connection) -> None:
         self.frontend = frontend
         self._connection = connection
-        self._running: list[paramiko.Channel] = []
+        self._running: list[Conversation] = []
         self._lock = threading.Lock()
+        self._attendant = Attendant(self._attend)
 
     @property
     def busy(self) -> bool:
         """Whether a command runs whose conversation nobody has closed."""
         with self._lock:
-            return any(not channel.closed for channel in self._running)
+            return self._attendant.at_work or any(not running.closed for running in self._running)
 
     def answers(self, limit: float) -> bool:
         """Whether the other end answers within `limit` seconds: a channel is opened, in which nothing runs."""
@@ -90,29 +95,33 @@ class Session:
         """Whether the connection still stands, as far as this end knows."""
         return bool(self._connection.is_connected)
 
-    def ask(self, command: Answerable[T_co], *, limit: float, stdin: Iterable[bytes] = ()) -> T_co:
-        """Run `command` and parse its answer. `limit` is in seconds.
+    def ask(
+        self, command: Answerable[T_co], *, limit: float, stdin: Iterable[bytes] = (), size: int | None = None
+    ) -> T_co:
+        """Run `command` and parse its answer. `limit` is in seconds; `size` are the bytes of `stdin`, where known.
 
         Raises:
             RefusedError: the frontend said no.
             UnansweredError: no answer in time, a lost connection, or an answer that can't be understood.
         """
+        if isinstance(command, Command) and command.attended and (size is not None or stdin == ()):
+            said = self._attendant.do(command, stdin, size or 0, limit)
+            if said is not None:
+                return self.understood(command, "", *said)
         conversation = self.converse(command.argv(), limit=limit)
         try:
             conversation.feed(stdin)
             stdout, status = conversation.finish()
         finally:
             conversation.close()
-        return self.understood(command, conversation, stdout, status)
+        return self.understood(command, conversation.complaints, stdout, status)
 
-    def understood(
-        self, command: Answerable[T_co], conversation: Conversation, stdout: bytes, status: int | None
-    ) -> T_co:
+    def understood(self, command: Answerable[T_co], stderr: str, stdout: bytes, status: int | None) -> T_co:
         """The parsed answer; what the frontend wrote to standard error goes into the problem where there is none."""
         try:
             return command.parse(stdout, status)
         except UnansweredError as error:
-            stderr = printable(conversation.stderr.decode("utf-8", "replace"))
+            stderr = printable(stderr)
             problem = error.problem
             raise UnansweredError(
                 problem.what,
@@ -122,15 +131,46 @@ class Session:
                 remedy=problem.remedy,
             ) from error
 
+    def begin(self, command: Command, *, limit: float) -> Conversation:
+        """Start a command that is talked with. `limit` in seconds bounds all that follows."""
+        given = self._attendant.give_away(command, limit) if command.attended else None
+        if given is None:
+            return self.converse(command.argv(), limit=limit)
+        self._keep(given)
+        return given
+
+    def script_replaced(self) -> None:
+        """Whoever attends here ran the one before."""
+        self._attendant.forget()
+
     def converse(self, argv: Sequence[str], *, limit: float) -> Conversation:
-        """Start a command and leave its channel open. `limit` in seconds bounds all that follows."""
+        """Start a command line in a channel of its own. `limit` in seconds bounds all that follows."""
+        conversation = self._start(argv, limit)
+        self._keep(conversation)
+        return conversation
+
+    def _attend(self, limit: float) -> Conversation | None:
+        command = Attend(self.frontend.root)
+        conversation = self._start(command.argv(), limit)
+        try:
+            if conversation.line() == command.ready(script_sha256()):
+                return conversation
+        except BaseException:
+            conversation.close()
+            raise
+        conversation.close()
+        return None
+
+    def _keep(self, conversation: Conversation) -> None:
+        with self._lock:
+            self._running = [conversation, *(other for other in self._running if not other.closed)]
+
+    def _start(self, argv: Sequence[str], limit: float) -> Conversation:
         try:
             channel = self._connection.transport.open_session(timeout=min(limit, CONNECT_SECONDS))
             channel.exec_command(shell_line(argv))
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self.frontend, error) from error
-        with self._lock:
-            self._running = [channel, *(other for other in self._running if not other.closed)]
         return Conversation(self.frontend, channel, limit)
 
     def close(self) -> None:
@@ -142,124 +182,6 @@ class Session:
                 transport.sock.shutdown(socket.SHUT_RDWR)
         with suppress(paramiko.SSHException, EOFError, OSError):
             self._connection.close()
-
-
-class Conversation:
-    """One running command: words in, lines out, all within one time limit."""
-
-    def __init__(self, frontend: Frontend, channel: paramiko.Channel, limit: float) -> None:
-        self._frontend = frontend
-        self._channel = channel
-        self._limit = limit
-        self._deadline = time.monotonic() + limit
-        self._stdout = bytearray()
-        self.stderr = b""
-
-    def extend(self, limit: float) -> None:
-        """Give what follows `limit` seconds from now."""
-        self._limit = limit
-        self._deadline = time.monotonic() + limit
-
-    def feed(self, chunks: Iterable[bytes]) -> None:
-        """Send standard input and end it. A command that ends early gets no more: its answer says why."""
-        try:
-            for chunk in chunks:
-                self._wait()
-                self._channel.sendall(chunk)
-            self._channel.shutdown_write()
-        except TimeoutError as error:
-            raise self._late() from error
-        except (paramiko.SSHException, EOFError) as error:
-            raise lost(self._frontend, error) from error
-        except OSError as error:
-            if not self._channel.closed and not self._channel.exit_status_ready():
-                raise lost(self._frontend, error) from error
-
-    def say(self, word: bytes) -> None:
-        """Send one word and leave standard input open."""
-        try:
-            self._wait()
-            self._channel.sendall(word)
-        except TimeoutError as error:
-            raise self._late() from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise lost(self._frontend, error) from error
-
-    def line(self) -> bytes:
-        """The next line, its end included; what is left where the output ends without one."""
-        while b"\n" not in self._stdout and self._more():
-            pass
-        end = self._stdout.find(b"\n") + 1 or len(self._stdout)
-        taken = bytes(self._stdout[:end])
-        del self._stdout[:end]
-        return taken
-
-    def hear(self, until: float) -> bytes | None:
-        """The next line where all of it comes before `until` (of `time.monotonic`); None where it does not."""
-        while b"\n" not in self._stdout:
-            self._channel.settimeout(max(0.0, until - time.monotonic()))
-            try:
-                chunk = self._channel.recv(4096)
-            except TimeoutError:
-                return None
-            if not chunk:
-                return None
-            self._stdout += chunk
-        return self.line()
-
-    def put_back(self, line: bytes) -> None:
-        """Have a line that was taken be the next again."""
-        self._stdout[:0] = line
-
-    def read(self, size: int) -> bytes:
-        """The next `size` bytes of the output, fewer only where it ends: for answers that no memory need hold."""
-        while len(self._stdout) < size and self._more():
-            pass
-        taken = bytes(self._stdout[:size])
-        del self._stdout[:size]
-        return taken
-
-    def finish(self) -> tuple[bytes, int | None]:
-        """The rest of the output, and the exit status: None where the connection gave none."""
-        while self._more():
-            pass
-        if not self._channel.status_event.wait(max(0.0, self._deadline - time.monotonic())):
-            raise self._late()
-        while self._channel.recv_stderr_ready() and len(self.stderr) < STDERR_MOST:
-            self.stderr += self._channel.recv_stderr(STDERR_MOST)
-        status = self._channel.exit_status
-        return bytes(self._stdout), None if status < 0 else status
-
-    def close(self) -> None:
-        """Close the channel; a command that still waits gets end of file."""
-        with suppress(paramiko.SSHException, EOFError, OSError):
-            self._channel.close()
-
-    def _more(self) -> bool:
-        self._wait()
-        try:
-            chunk = self._channel.recv(65536)
-        except TimeoutError as error:
-            raise self._late() from error
-        self._stdout += chunk
-        if len(self._stdout) > LONGEST_ANSWER:
-            raise UnansweredError("the answer is too long", where=self._frontend.name, expected="at most 64 MiB")
-        return bool(chunk)
-
-    def _wait(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise self._late()
-        self._channel.settimeout(left)
-
-    def _late(self) -> UnansweredError:
-        return UnansweredError(
-            "no answer in time",
-            where=self._frontend.name,
-            expected=f"an answer within {self._limit:g} s",
-            found=printable(self._stdout.decode("utf-8", "replace")) or "nothing",
-            remedy="see what keeps the frontend busy; the limits are in the fleet's policy",
-        )
 
 
 def connect(frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
@@ -313,22 +235,6 @@ def pinned(frontend: Frontend) -> tuple[str, paramiko.PKey]:
             found=printable(str(error)),
             remedy="copy it again, from `ssh-keyscan` or the server's /etc/ssh/ssh_host_*_key.pub",
         ) from error
-
-
-def place(frontend: Frontend) -> str:
-    """The frontend's name and where it is reached."""
-    return f"{frontend.name} ({frontend.user}@{frontend.address} port {frontend.port})"
-
-
-def lost(frontend: Frontend, error: Exception) -> LockstepError:
-    """The error for a connection that can't be made or does not stand any more: the outcome is unknown."""
-    return UnansweredError(
-        "the frontend can't be reached over SSH",
-        where=place(frontend),
-        expected="a connection",
-        found=str(error) or type(error).__name__,
-        remedy="see that its sshd runs and that the network lets the worker through",
-    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:

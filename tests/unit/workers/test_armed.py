@@ -14,9 +14,9 @@ from tests.unit.workers.jobs import job_of, named
 from workers.frontend.armed import AHEAD_MOST, Armed, ahead
 from workers.frontend.clocks import WELL, Clock, measure
 from workers.frontend.commands import Arm
+from workers.frontend.conversation import Conversation
 from workers.frontend.job import Job
 from workers.frontend.steps import Steps
-from workers.frontend.transport import Conversation
 
 FIVE = named(5)
 ARM = Arm("/srv/lockstep", FIVE, 40)
