@@ -117,6 +117,7 @@ sub sha256_of {
 # hashes DIRECTORY FILE...: path -> SHA-256, of those that could be read, and what was said of the others. openssl uses
 # what processors have for it, coreutils may be built without: a sixth of the time. None, or one that does not work, has
 # said nothing that counts.
+my $told = qr{^$sha256 [ *]\./.};
 sub hashes {
     my ($directory, @files) = @_;
     my (%sums, @said);
@@ -129,7 +130,7 @@ sub hashes {
             while (@left && $length < 100000) { push @some, "./" . shift @left; $length += length $some[-1] }
             my $pipe = output_of($directory, "", @$hasher, @some);
             while (defined(my $line = <$pipe>)) {
-                if ($line =~ m{^($sha256) [ *]\./(.+)\n\z}s) { $sums{$2} = $1 }
+                if ($line =~ $told && chomp $line) { $sums{substr $line, 68} = substr $line, 0, 64 }
                 else { push @said, $line }
             }
             close $pipe;
@@ -294,15 +295,15 @@ sub block {
     length $block == 512 or wrong();
     return $block;
 }
-sub text { return $_[0] =~ s/\0.*//sr }
 sub long {
     my ($size) = @_;
     wrong() if $size > 8192;
     my $long = "";
     $long .= block() while length $long < $size;
-    return text(substr $long, 0, $size);
+    return unpack "Z*", substr $long, 0, $size;
 }
 sub number {
+    return 0 if $_[0] eq "00000000000\0";
     $_[0] =~ /^[ 0]*([0-7]{0,11})[\0 ]*\z/ or wrong();
     return oct($1 || 0);
 }
@@ -311,12 +312,12 @@ sub member {
     my ($long_name, $long_link);
     while ((my $head = block()) ne "\0" x 512) {
         my ($name, $size, $time, $sum, $type, $link) = unpack "a100 x24 a12 a12 a8 a a100", $head;
-        substr($head, 148, 8) = " " x 8;
-        number($sum) == unpack "%32C*", $head or wrong();
+        number($sum) == unpack("%32C148", $head) + 256 + unpack("x156 %32C*", $head) or wrong();
         $size = number($size);
         if ($type eq "L") { $long_name = long($size); next }
         if ($type eq "K") { $long_link = long($size); next }
-        return ($long_name // text($name), $type, $long_link // text($link), $size, number($time));
+        $_ = unpack "Z*", $_ for $name, $link;
+        return ($long_name // $name, $type, $long_link // $link, $size, number($time));
     }
     return;
 }
@@ -471,23 +472,26 @@ sub receive {
 our (%files, %links, %seen);
 sub check_path {
     my ($path) = @_;
-    wrong() if $path =~ $odd || $path =~ m{(?:^|/)\.{0,2}(?:/|\z)} || $seen{$path}++;
+    wrong() if $path =~ $odd || "/$path/" =~ m{/\.{0,2}/} || $seen{$path}++;
 }
 # What the pack makes, by tree: paths to objects in `files`, to targets in `links`.
+my $tree = qr{releases/$release};
+my $linked = qr{^objects/($sha256)\z};
+my $entry = qr{^tree/($tree|by-hash|activation)/(.+)\z}s;
+my $leads = qr{^\.\./\.\./$tree(?:/([^/]+))?\z};
 sub read_links {
-    my $tree = qr{releases/$release};
     while (my ($name, $type, $link, $size) = member()) {
         wrong() if $size;
         check_path($name);
         if ($type eq "1") {
-            my ($object) = $link =~ m{^objects/($sha256)\z} or wrong();
-            my ($top, $path) = $name =~ m{^tree/($tree|by-hash|activation)/(.+)\z}s or wrong();
+            my ($object) = $link =~ $linked or wrong();
+            my ($top, $path) = $name =~ $entry or wrong();
             wrong() if $top eq "by-hash" && $path !~ /^[A-Za-z0-9+_]{22}\z/;
             $files{$top}{$path} = $object;
         }
         elsif ($type eq "2") {
             my ($path) = $name =~ m{^tree/activation/([^/]+)\z} or wrong();
-            $link =~ m{^\.\./\.\./$tree(?:/([^/]+))?\z} or wrong();
+            $link =~ $leads or wrong();
             wrong() if defined $1 && $1 =~ /^\.{0,2}\z|$odd/;
             $links{activation}{$path} = $link;
         }
