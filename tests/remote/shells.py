@@ -149,7 +149,8 @@ def attended_answer(status: int, stdout: bytes) -> Answer:
     lines = text.split("\n")[:-1]
     if lines[0].startswith("READY "):
         del lines[0]
-    count = next(n for n, each in enumerate(lines, 1) if each.split(" ")[0] in EXITS)
+    count = next((n for n, each in enumerate(lines, 1) if each.split(" ")[0] in EXITS), None)
+    assert count is not None, (status, lines)
     exit_ = EXITS[lines[count - 1].split(" ")[0]]
     last = EXITS[lines[-1].split(" ")[0]]
     assert status in {0, exit_, last, -signal.SIGTERM}, (status, lines)

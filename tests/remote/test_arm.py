@@ -144,6 +144,7 @@ def test_who_takes_the_right_away_before_the_instant_wins(frontend: Frontend) ->
     assert frontend.armed == set()
 
 
+@OF_THE_SCRIPT
 def test_without_a_standard_input_it_stands_down(frontend: Frontend) -> None:
     answer = frontend.run("arm", FIVE, prefix=["sh", "-c", 'exec "$@" <&-', "sh"])
     assert answer.lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"]
