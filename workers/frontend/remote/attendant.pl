@@ -329,8 +329,10 @@ sub taking {
         return $bytes;
     };
 }
-# The rest of it, so that whoever sends it ends well.
-sub end_of { 1 while length $take->(262144) }
+# The rest of it, so that whoever sends it ends well. It is no more than was said either.
+sub end_of {
+    while (my $more = length $take->(262144)) { wrong() if defined $most && ($most -= $more) < 0 }
+}
 sub unzipped { return output_of($scratch, "/dev/null", "gzip", "-dc", $_[0]) }
 
 # --- receive ---
