@@ -1,9 +1,11 @@
-"""A frontend under each shell, on memory where there is some: syncing a busy disk would take most of the time."""
+"""A frontend under each shell and with the attendant, on memory where there is some.
+
+Syncing a busy disk would take most of the time.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.remote.frontend import Frontend, remove
-from tests.remote.shells import SCRIPT, Shell, busybox_commands, shells
+from tests.remote.shells import ATTENDED, Shell, attendant, busybox_commands, install, shells
+
+#: Tests of commands that the attendant leaves to the script.
+OF_THE_SCRIPT = {f"test_{name}" for name in ("discard", "prune", "recipe", "rotation", "site")}
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +33,28 @@ def all_shells(busybox: Path) -> dict[str, Shell]:
 
     They run a copy of the script: other accounts may not be able to read the checkout.
     """
-    return shells(busybox, Path(shutil.copy(SCRIPT, busybox.parent)))
+    return shells(busybox, install(busybox.parent / "lockstep-frontend"))
 
 
-@pytest.fixture(scope="session", params=["dash", "busybox", pytest.param("bash", marks=pytest.mark.long)])
+@pytest.fixture(scope="session", params=["dash", "busybox", "attendant", pytest.param("bash", marks=pytest.mark.long)])
 def shell(request: pytest.FixtureRequest, all_shells: dict[str, Shell]) -> Shell:
     """Each in turn; bash where there is time (`make shells`), and in the tests that divide their work among all."""
+    if request.param == "attendant":
+        return attendant(all_shells["dash"].script)
     return all_shells[request.param]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is asked of one command is not asked of an attendant that leaves it to the script."""
+    others = [item for item in items if _left_to_the_script(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
+def _left_to_the_script(item: pytest.Item) -> bool:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    asked = item.path.stem not in OF_THE_SCRIPT and params.get("command", "arm") in ATTENDED
+    return params.get("shell") == "attendant" and not asked
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.remote.packs import Stage, activation_name, object_time, sha256
-from tests.remote.shells import PATIENCE, Answer, Shell, answer_of
+from tests.remote.shells import PATIENCE, Answer, Shell, answer_of, attended_answer
 
 LINK = re.compile(r"\.\./\.\./releases/[A-Za-z][A-Za-z0-9_-]{0,62}/[0-9a-f]{64}(?:/[^/]+)?")
 
@@ -23,8 +23,9 @@ LINK = re.compile(r"\.\./\.\./releases/[A-Za-z][A-Za-z0-9_-]{0,62}/[0-9a-f]{64}(
 class Conversation:
     """A command that was started and not yet answered."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], *, attended: bool = False) -> None:
         self.process = process
+        self._answer = attended_answer if attended else answer_of
         self._said = b""
 
     def line(self) -> str:
@@ -66,9 +67,11 @@ class Conversation:
 
     def finish(self, word: bytes | None = None) -> Answer:
         """End its input, perhaps after a last word, and read all of its answer."""
-        stdout, stderr = self.process.communicate(word, timeout=PATIENCE)
-        assert not stderr, stderr
-        return answer_of(self.process.returncode, self._said + stdout)
+        assert self.process.stdout is not None
+        self.say_all(word or b"")
+        # Through the buffer from which `line` reads.
+        self._said += self.rest()
+        return self._answer(self.process.wait(PATIENCE), self._said)
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,14 @@ class Frontend:
         assert last == "OK"
         return [line.removeprefix("missing ") for line in lines if line.startswith("missing ")]
 
-    def start(self, *words: str, prefix: Sequence[str] = ()) -> Conversation:
-        """One command, left running."""
-        return Conversation(self.shell.start(self.root, *words, prefix=prefix))
+    def start(self, *words: str, prefix: Sequence[str] = (), size: int = 0, seconds: int = PATIENCE) -> Conversation:
+        """One command, left running. `size` is that of its input where it has one; an attendant must know it before."""
+        process = self.shell.start(self.root, *words, prefix=prefix, size=size, seconds=seconds)
+        return Conversation(process, attended=self.shell.attends(words))
 
-    def arm(self, epoch: int, prefix: Sequence[str] = ()) -> Conversation:
+    def arm(self, epoch: int, prefix: Sequence[str] = (), seconds: int = PATIENCE) -> Conversation:
         """A conversation that has come to `ARMED`."""
-        conversation = self.start("arm", activation_name(epoch), prefix=prefix)
+        conversation = self.start("arm", activation_name(epoch), prefix=prefix, seconds=seconds)
         assert conversation.line() == f"ARMED {activation_name(epoch)}"
         return conversation
 
@@ -118,13 +122,9 @@ class Frontend:
 
     def wait_for_scratch(self, file: str = "pack.*") -> Path:
         """Until a command has its own directory and began to fill it with `file`."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            found = list((self.root / "incoming").glob(f"*/{file}"))
-            if found:
-                return found[0].parent
-            os.sched_yield()
-        raise AssertionError("no command has made its scratch")
+        incoming = self.root / "incoming"
+        wait_for(lambda: any(incoming.glob(f"*/{file}")))
+        return next(incoming.glob(f"*/{file}")).parent
 
     def has(self, stage: Stage) -> bool:
         """Whether all of `stage` is there, as `verify` tells it."""
@@ -190,6 +190,14 @@ class Frontend:
             (self.root / f"state/armed-{activation_name(epoch)}").symlink_to(f"activations/{activation_name(epoch)}")
         (self.root / "current").unlink(missing_ok=True)
         (self.root / "current").symlink_to(f"activations/{activation_name(current)}")
+
+
+def wait_for(has_come: Callable[[], bool]) -> None:
+    """Until that is so, which another process brings about."""
+    deadline = time.monotonic() + PATIENCE
+    while not has_come():
+        assert time.monotonic() < deadline, "it has not come"
+        os.sched_yield()
 
 
 def remove(top: Path) -> None:

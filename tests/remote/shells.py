@@ -1,18 +1,25 @@
-"""The shells under which a frontend may run the script, and how the tests start it."""
+"""The shells under which a frontend may run the script, the attendant in it, and how the tests start them."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-SCRIPT = Path(__file__).parents[2] / "workers/frontend/remote/lockstep-frontend"
+from workers.frontend.script import script
+
+#: The part of the script that shells read.
+SHELL_PART = Path(__file__).parents[2] / "workers/frontend/remote/lockstep-frontend"
 #: Longer than any command of these tests takes on a busy machine, in seconds.
 PATIENCE = 60
+#: What the attendant does. All other commands are the script's.
+ATTENDED = frozenset({"probe", "receive", "assemble", "verify", "arm"})
+EXITS = {"OK": 0, "REFUSED": 10, "FAILED": 11}
 
 
 class Answer(NamedTuple):
@@ -40,13 +47,14 @@ LOGIN = {
 
 @dataclass(frozen=True)
 class Shell:
-    """One shell with the commands that it finds."""
+    """One shell with the commands that it finds. Where it is `attended`, the attendant does what it can do itself."""
 
     name: str
     argv: tuple[str, ...]
     path: str
+    script: Path
     more: Mapping[str, str] = field(default_factory=dict)
-    script: Path = SCRIPT
+    attended: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,6 +65,11 @@ class Shell:
         """The command line that runs the script."""
         return [*self.argv, str(self.script), str(root), *words]
 
+    def attends(self, words: Sequence[str | bytes]) -> bool:
+        """Whether this command is the attendant's; a line end in a word would be that of its line."""
+        native = self.attended and bool(words) and words[0] in ATTENDED
+        return native and not any("\n" in word if isinstance(word, str) else b"\n" in word for word in words)
+
     def run(
         self,
         root: Path | str,
@@ -66,10 +79,12 @@ class Shell:
         prefix: Sequence[str] = (),
     ) -> Answer:
         """Run one command to its end; whatever it was, its answer has the form that the protocol promises."""
+        attends = self.attends(words)
+        size = 0 if words and words[0] == "arm" else len(stdin)
         done = subprocess.run(
-            [*prefix, *self.command(root, words)],
+            [*prefix, *self.command(root, ["attend"] if attends else words)],
             check=False,
-            input=stdin,
+            input=line(words, size) + stdin if attends else stdin,
             capture_output=True,
             timeout=PATIENCE,
             env=self.environment,
@@ -78,14 +93,19 @@ class Shell:
             extra_groups=None if user is None else (),
             cwd="/",
         )
-        answer = answer_of(done.returncode, done.stdout)
         assert not done.stderr, done.stderr
-        return answer
+        return (attended_answer if attends else answer_of)(done.returncode, done.stdout)
 
-    def start(self, root: Path | str, *words: str, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        """Start one command in a process group of its own, with pipes to it."""
-        return subprocess.Popen(
-            [*prefix, *self.command(root, words)],
+    def start(
+        self, root: Path | str, *words: str, prefix: Sequence[str] = (), size: int = 0, seconds: int = PATIENCE
+    ) -> subprocess.Popen[bytes]:
+        """Start one command in a process group of its own, with pipes to it.
+
+        An attendant is told that its input will be of `size` bytes, and that its word comes within so many seconds.
+        """
+        attends = self.attends(words)
+        process = subprocess.Popen(
+            [*prefix, *self.command(root, ["attend"] if attends else words)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -93,6 +113,20 @@ class Shell:
             process_group=0,
             cwd="/",
         )
+        if attends:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            ready = process.stdout.readline()
+            assert ready.startswith(b"READY "), ready
+            process.stdin.write(line(words, size, seconds))
+            process.stdin.flush()
+        return process
+
+
+def line(words: Sequence[str | bytes], size: int, seconds: int = PATIENCE) -> bytes:
+    """How a command is said to the attendant."""
+    raw = (word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word for word in words)
+    return b"%d %d " % (size, seconds) + b" ".join(raw) + b"\n"
 
 
 def answer_of(status: int, stdout: bytes) -> Answer:
@@ -101,9 +135,27 @@ def answer_of(status: int, stdout: bytes) -> Answer:
     lines = text.split("\n")[:-1]
     assert text.endswith("\n"), (status, text)
     answer = Answer(status, lines)
-    expected = {"OK": 0, "REFUSED": 10, "FAILED": 11}
-    assert expected.get(answer.lines[-1].split(" ")[0]) == status, answer
+    assert EXITS.get(answer.lines[-1].split(" ")[0]) == status, answer
     return answer
+
+
+def attended_answer(status: int, stdout: bytes) -> Answer:
+    """The answer to the one command that an attendant was told, whose exit code is what the script's would be.
+
+    What came behind the word that ended a waiting may have been taken for the line of a next command.
+    """
+    text = stdout.decode("utf-8", "surrogateescape")
+    assert text.endswith("\n"), (status, text)
+    lines = text.split("\n")[:-1]
+    if lines[0].startswith("READY "):
+        del lines[0]
+    count = next((n for n, each in enumerate(lines, 1) if each.split(" ")[0] in EXITS), None)
+    assert count is not None, (status, lines)
+    exit_ = EXITS[lines[count - 1].split(" ")[0]]
+    last = EXITS[lines[-1].split(" ")[0]]
+    assert status in {0, exit_, last, -signal.SIGTERM}, (status, lines)
+    assert all(each.startswith("REFUSED words a line is not ") for each in lines[count:]), lines
+    return Answer(exit_, lines[:count])
 
 
 def busybox_commands(directory: Path) -> Path:
@@ -117,12 +169,24 @@ def busybox_commands(directory: Path) -> Path:
     return directory
 
 
-def shells(busybox: Path, script: Path) -> dict[str, Shell]:
+def install(path: Path) -> Path:
+    """The script as a frontend has it, both parts; any account may read it."""
+    path.write_bytes(script())
+    path.chmod(0o644)
+    return path
+
+
+def shells(busybox: Path, installed: Path) -> dict[str, Shell]:
     """By name, each to run this copy of the script."""
     path = os.environ["PATH"]
     made = (
-        Shell("dash", ("/bin/dash",), path, script=script),
-        Shell("busybox", (str(busybox / "sh"),), str(busybox), script=script),
-        Shell("bash", ("/bin/bash", "--posix"), path, script=script),
+        Shell("dash", ("/bin/dash",), path, installed),
+        Shell("busybox", (str(busybox / "sh"),), str(busybox), installed),
+        Shell("bash", ("/bin/bash", "--posix"), path, installed),
     )
     return {shell.name: shell for shell in made}
+
+
+def attendant(installed: Path) -> Shell:
+    """The attendant of this copy of the script, and dash for what it leaves to the script."""
+    return Shell("attendant", ("/bin/dash",), os.environ["PATH"], installed, attended=True)

@@ -17,7 +17,7 @@ COMMANDS = [
     *("sed", "sh", "sha256sum", "sleep", "sort", "stat", "sync", "tar", "timeout", "touch", "tr", "wc", "xargs"),
 ]
 #: What is used where it is there.
-OPTIONAL = ["openssl", "perl"]
+OPTIONAL = ["openssl"]
 #: Records itself; kills its process group when its turn has come, and meddles when the meddler is to be started.
 SHIM = """#!/bin/dash
 echo "{name} $*" >>"$RECORD"
@@ -56,10 +56,7 @@ def killed(frontend: Frontend, path: Path, turn: int, *words: str, stdin: bytes 
 
 
 def recorded(frontend: Frontend, *words: str, stdin: bytes = b"") -> list[str]:
-    """Run a command to its good end; what it started, each with its words, the root and its own number left out.
-
-    Without perl, whose work leaves no trace here.
-    """
+    """Run a command to its good end; what it started, each with its words, the root and its own number left out."""
     path = shims(frontend.root.parent / "recording", frontend.shell, optional=())
     record = frontend.root.parent / "record"
     record.unlink(missing_ok=True)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from tests.remote.frontend import Frontend, check_tree
+from tests.remote.frontend import Frontend, check_tree, wait_for
 from tests.remote.packs import activation_name
-from tests.remote.shells import PATIENCE, SCRIPT, answer_of
-from tests.remote.shims import COMMANDS
+from tests.remote.shells import PATIENCE
+from workers.frontend.script import script
 
 FOUR, FIVE, SIX = map(activation_name, (4, 5, 6))
 GO = f"GO {FIVE}\n"
+OF_THE_SCRIPT = pytest.mark.parametrize("shell", ["dash", "busybox"], indirect=True)
+OF_THE_ATTENDANT = pytest.mark.parametrize("shell", ["attendant"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -72,63 +72,40 @@ def test_any_other_word_stands_down(frontend: Frontend) -> None:
         check_stood_down(frontend)
 
 
-@pytest.fixture
-def other(frontend: Frontend) -> Frontend:
-    """The same without perl where the shell finds one, and with it where it finds none."""
-    directory = frontend.root.parent / "bin"
-    directory.mkdir()
-    without = shutil.which("perl", path=frontend.shell.path) is not None
-    for name in COMMANDS if without else ["perl"]:
-        found = shutil.which(name)
-        assert found is not None, f"{name} is needed here"
-        (directory / name).symlink_to(found)
-    path = f"{directory}" if without else f"{frontend.shell.path}:{directory}"
-    return replace(frontend, shell=replace(frontend.shell, path=path))
+@OF_THE_SCRIPT
+def test_a_shell_tells_no_clock_and_flips_on_the_plain_word_alone(frontend: Frontend) -> None:
+    armed = frontend.arm(5)
+    for _ in range(3):
+        armed.say(b"CLOCK\n")
+        assert armed.line() == "CLOCK 0"
+    began = time.time()
+    answer = armed.finish(GO.encode())
+    assert [line.split(" ")[0] for line in answer.lines] == ["ARMED", "CLOCK", "CLOCK", "CLOCK", "ACTIVE", "OK"]
+    assert float(answer.lines[-2].split(" ")[2]) >= began - 1e-6
+    check_flipped(frontend)
+    frontend.place(fence=4, current=4, staged={4, 5, 6})
+    assert frontend.arm(5).finish(f"GO {FIVE} {time.time():.6f} 20\n".encode()).lines[1:] == ["STOODDOWN", "OK"]
+    check_stood_down(frontend)
 
 
-def with_perl(frontend: Frontend, other: Frontend) -> Frontend:
-    """Whichever of the two has it."""
-    return frontend if shutil.which("perl", path=frontend.shell.path) else other
+@OF_THE_ATTENDANT
+def test_an_attendant_tells_its_clock_and_flips(frontend: Frontend) -> None:
+    armed = frontend.arm(5)
+    for _ in range(3):
+        began = time.time()
+        armed.say(b"CLOCK\n")
+        assert began - 1e-6 <= float(armed.line().removeprefix("CLOCK ")) <= time.time()
+    answer = armed.finish(GO.encode())
+    assert [line.split(" ")[0] for line in answer.lines] == ["ARMED", "CLOCK", "CLOCK", "CLOCK", "ACTIVE", "OK"]
+    assert began <= float(answer.lines[-2].split(" ")[2]) <= time.time()
+    check_flipped(frontend)
 
 
-def test_with_and_without_perl_it_tells_what_clock_it_has_and_flips(frontend: Frontend, other: Frontend) -> None:
-    for each in (frontend, other):
-        frontend.place(fence=4, current=4, staged={4, 5, 6})
-        armed = each.arm(5)
-        for _ in range(3):
-            began = time.time()
-            armed.say(b"CLOCK\n")
-            shown = float(armed.line().removeprefix("CLOCK "))
-            if shutil.which("perl", path=each.shell.path):
-                assert began - 1e-6 <= shown <= time.time()
-            else:
-                assert shown == 0
-        answer = armed.finish(GO.encode())
-        assert [line.split(" ")[0] for line in answer.lines] == ["ARMED", "CLOCK", "CLOCK", "CLOCK", "ACTIVE", "OK"]
-        assert float(answer.lines[-2].split(" ")[2]) > began
-        check_flipped(frontend)
-
-
-def test_with_and_without_perl_any_other_word_and_any_signal_stand_down(frontend: Frontend, other: Frontend) -> None:
-    for word in WRONG[::3]:
-        frontend.place(fence=4, current=4, staged={4, 5, 6})
-        assert other.run("arm", FIVE, stdin=word.encode()).lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"], word
-        check_stood_down(frontend)
-    for group in (False, True):
-        frontend.place(fence=4, current=4, staged={4, 5, 6})
-        armed = other.arm(5)
-        (os.killpg if group else os.kill)(armed.process.pid, signal.SIGTERM)
-        assert armed.process.wait(PATIENCE) == 0
-        assert armed.finish().lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"]
-        check_stood_down(frontend)
-
-
+@OF_THE_ATTENDANT
 @pytest.mark.parametrize("seconds", [-1000, 0, 0.3, 1000])
-def test_it_does_not_flip_before_the_instant_unless_that_is_far_away(
-    frontend: Frontend, other: Frontend, seconds: float
-) -> None:
+def test_it_does_not_flip_before_the_instant_unless_that_is_far_away(frontend: Frontend, seconds: float) -> None:
     instant = time.time() + seconds
-    answer = with_perl(frontend, other).arm(5).finish(f"GO {FIVE} {instant:.6f} 20\n".encode())
+    answer = frontend.arm(5).finish(f"GO {FIVE} {instant:.6f} 20\n".encode())
     assert answer.lines[0::2] == [f"ARMED {FIVE}", "OK"]
     at = float(answer.lines[1].split(" ")[2])
     assert at >= instant - 1e-5 if seconds < 1000 else at < instant - 900
@@ -137,15 +114,16 @@ def test_it_does_not_flip_before_the_instant_unless_that_is_far_away(
     check_flipped(frontend)
 
 
+@OF_THE_ATTENDANT
 @pytest.mark.parametrize("group", [False, True])
-def test_no_signal_ends_it_between_the_word_and_the_instant(frontend: Frontend, other: Frontend, group: bool) -> None:
-    armed = with_perl(frontend, other).arm(5)
+def test_no_signal_ends_it_between_the_word_and_the_instant(frontend: Frontend, group: bool) -> None:
+    armed = frontend.arm(5)
     # Both at once: where it has answered the one, it has the other in its hands.
     armed.say(f"CLOCK\nGO {FIVE} {time.time() + 0.5:.6f} 100\n".encode())
     assert armed.line().startswith("CLOCK ")
     for sent in (signal.SIGHUP, signal.SIGTERM):
         (os.killpg if group else os.kill)(armed.process.pid, sent)
-    lines = answer_of(armed.process.wait(PATIENCE), armed.rest()).lines
+    _, _, *lines = armed.finish().lines
     # Only where the signal came sooner than that it could be switched off.
     if frontend.current == FOUR:
         assert lines == ["STOODDOWN", "OK"]
@@ -155,8 +133,9 @@ def test_no_signal_ends_it_between_the_word_and_the_instant(frontend: Frontend, 
         check_flipped(frontend)
 
 
-def test_who_takes_the_right_away_before_the_instant_wins(frontend: Frontend, other: Frontend) -> None:
-    armed = with_perl(frontend, other).arm(5)
+@OF_THE_ATTENDANT
+def test_who_takes_the_right_away_before_the_instant_wins(frontend: Frontend) -> None:
+    armed = frontend.arm(5)
     armed.say(f"GO {FIVE} {time.time() + 1.9:.6f} 0\n".encode())
     disarmed = frontend.run("disarm", FIVE).verdict
     flipped = frontend.current == FIVE
@@ -165,50 +144,7 @@ def test_who_takes_the_right_away_before_the_instant_wins(frontend: Frontend, ot
     assert frontend.armed == set()
 
 
-BROKEN = ["exit 0", "exit 1", "exit 2", "exit 255"]
-
-
-def test_a_perl_that_does_not_work_is_none(frontend: Frontend) -> None:
-    directory = frontend.root.parent / "bin"
-    directory.mkdir()
-    perl = directory / "perl"
-    shell = replace(frontend.shell, path=f"{directory}:{frontend.shell.path}")
-    for broken in BROKEN:
-        frontend.place(fence=4, current=4, staged={4, 5, 6})
-        perl.write_text(f"#!/bin/sh\n{broken}\n")
-        perl.chmod(0o755)
-        answer = replace(frontend, shell=shell).arm(5).finish(b"CLOCK\n" + GO.encode())
-        assert [line.split(" ")[0] for line in answer.lines] == ["ARMED", "CLOCK", "ACTIVE", "OK"], broken
-        check_flipped(frontend)
-
-
-def test_without_the_module_for_it_perl_asks_the_system_for_the_time(frontend: Frontend) -> None:
-    """Debian's smallest perl has no Time::HiRes."""
-    found, directory = shutil.which("perl"), frontend.root.parent / "bin"
-    assert found is not None
-    directory.mkdir()
-    block = "BEGIN { unshift @INC, sub { die if \\$_[1] =~ /HiRes/; undef } }"
-    (directory / "perl").write_text(f'#!/bin/sh\nprogram=$2\nshift 3\nexec {found} -e "{block} $program" -- "$@"\n')
-    (directory / "perl").chmod(0o755)
-    shell = replace(frontend.shell, path=f"{directory}:{frontend.shell.path}")
-    began = time.time()
-    armed = replace(frontend, shell=shell).arm(5)
-    armed.say(b"CLOCK\n")
-    shown = float(armed.line().removeprefix("CLOCK "))
-    assert began <= shown <= time.time() or (shown == 0 and platform.machine() not in {"x86_64", "aarch64"})
-    assert armed.finish(GO.encode()).verdict == "OK"
-    check_flipped(frontend)
-
-
-def test_what_would_make_perl_load_something_else_does_not_count(frontend: Frontend, other: Frontend) -> None:
-    hostile = {"PERL5OPT": "-Mnothing::there", "PERL5LIB": "/nowhere", "PERL5DB": "die", "PERL5DB_THREADED": "1"}
-    perl = with_perl(frontend, other)
-    armed = replace(perl, shell=replace(perl.shell, more=hostile)).arm(5)
-    armed.say(b"CLOCK\n")
-    assert armed.line() != "CLOCK 0"
-    assert armed.finish(GO.encode()).verdict == "OK"
-
-
+@OF_THE_SCRIPT
 def test_without_a_standard_input_it_stands_down(frontend: Frontend) -> None:
     answer = frontend.run("arm", FIVE, prefix=["sh", "-c", 'exec "$@" <&-', "sh"])
     assert answer.lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"]
@@ -220,7 +156,8 @@ def test_without_a_standard_input_it_stands_down(frontend: Frontend) -> None:
 def test_a_signal_stands_down(frontend: Frontend, sent: signal.Signals, group: bool) -> None:
     armed = frontend.arm(5)
     (os.killpg if group else os.kill)(armed.process.pid, sent)
-    assert armed.process.wait(PATIENCE) == 0
+    # Its input is still open: it is the signal that ends the waiting.
+    assert [armed.line(), armed.line()] == ["STOODDOWN", "OK"]
     assert armed.finish().lines == [f"ARMED {FIVE}", "STOODDOWN", "OK"]
     check_stood_down(frontend)
 
@@ -228,14 +165,41 @@ def test_a_signal_stands_down(frontend: Frontend, sent: signal.Signals, group: b
 @pytest.mark.parametrize("limit", [["/usr/bin/timeout", "0.5"], ["/bin/busybox", "timeout", "1"]])
 def test_when_its_time_is_over_it_stands_down_and_nothing_of_it_is_left(frontend: Frontend, limit: list[str]) -> None:
     armed = frontend.arm(5, prefix=limit)
-    # All of its output, so all that could write to it has ended; its input is still open.
+    # Its input is still open.
+    assert [armed.line(), armed.line()] == ["STOODDOWN", "OK"]
+    if frontend.shell.attended:
+        armed.say_all(b"")
+    # All of its output, so all that could write to it has ended.
     assert armed.process.stdout is not None
-    rest = armed.process.stdout.read().decode().splitlines()
-    assert rest == ["STOODDOWN", "OK"]
+    assert armed.process.stdout.read() == b""
     # The coreutils' timeout has its own exit code, busybox' has the script's.
     assert armed.process.wait(PATIENCE) == (0 if "busybox" in limit[0] else 124)
     check_stood_down(frontend)
-    armed.process.communicate()
+    armed.rest()
+
+
+@OF_THE_ATTENDANT
+@pytest.mark.parametrize("word", [b"", b"GO", b"CLOCK\n"])
+def test_when_the_seconds_of_its_line_are_over_it_stands_down(frontend: Frontend, word: bytes) -> None:
+    began = time.monotonic()
+    armed = frontend.arm(5, seconds=1)
+    armed.say(word)
+    if word.endswith(b"\n"):
+        assert armed.line() != ""
+    assert [armed.line(), armed.line()] == ["STOODDOWN", "OK"]
+    assert time.monotonic() - began < PATIENCE / 2
+    check_stood_down(frontend)
+    armed.finish()
+
+
+@OF_THE_ATTENDANT
+def test_without_a_second_it_stands_down_at_once_and_with_one_the_word_counts(frontend: Frontend) -> None:
+    armed = frontend.arm(5, seconds=0)
+    assert [armed.line(), armed.line()] == ["STOODDOWN", "OK"]
+    armed.finish()
+    frontend.place(fence=4, current=4, staged={4, 5, 6})
+    assert frontend.arm(5, seconds=999_999).finish(GO.encode()).verdict == "OK"
+    check_flipped(frontend)
 
 
 @pytest.mark.parametrize("limit", [["/usr/bin/timeout", "60"], ["/bin/busybox", "timeout", "60"]])
@@ -258,11 +222,9 @@ def test_the_word_and_the_end_of_the_time_at_once_have_one_outcome(
             end(armed.process.pid, signal.SIGTERM)
         else:
             end(armed.process.pid, signal.SIGTERM)
-            try:
+            with suppress(BrokenPipeError):
                 armed.say(GO.encode())
-            except BrokenPipeError:
-                assert armed.process.wait(PATIENCE) == 0
-        lines = answer_of(armed.process.wait(PATIENCE), armed.rest()).lines
+        lines = armed.finish().lines
         assert lines[-1] == "OK"
         if lines[-2] == "STOODDOWN":
             check_stood_down(frontend)
@@ -271,6 +233,7 @@ def test_the_word_and_the_end_of_the_time_at_once_have_one_outcome(
             check_flipped(frontend)
 
 
+@OF_THE_SCRIPT
 def test_killed_while_armed_it_can_still_be_told_but_only_until_another_takes_the_link(frontend: Frontend) -> None:
     for overtake in (False, True):
         frontend.place(fence=4, current=4, staged={4, 5, 6})
@@ -288,6 +251,22 @@ def test_killed_while_armed_it_can_still_be_told_but_only_until_another_takes_th
         assert b"OK" not in said
         assert not overtake or not said
         assert frontend.current == activation_name(4 if overtake else 5)
+        assert frontend.armed == set()
+
+
+@OF_THE_ATTENDANT
+def test_killed_while_armed_an_attendant_leaves_nobody_who_could_flip(frontend: Frontend) -> None:
+    for command, verdict in (("disarm", "OK"), ("activate", "OK")):
+        frontend.place(fence=4, current=4, staged={4, 5, 6})
+        armed = frontend.arm(5)
+        armed.process.kill()
+        # All that could write to it has ended.
+        assert armed.rest(killed=True) == b""
+        assert armed.process.wait(PATIENCE) == -signal.SIGKILL
+        assert frontend.armed == {FIVE}
+        check_tree(frontend.root)
+        assert frontend.run(command, FIVE).verdict == verdict
+        assert frontend.current == (FIVE if command == "activate" else FOUR)
         assert frontend.armed == set()
 
 
@@ -334,6 +313,9 @@ def test_an_output_that_nobody_reads_stands_down(frontend: Frontend) -> None:
     armed = frontend.start("arm", FIVE)
     assert armed.process.stdout is not None
     armed.process.stdout.close()
+    # Its input is still open.
+    wait_for(lambda: frontend.fence == 5 and not frontend.armed)
+    armed.say_all(b"")
     assert armed.process.wait(PATIENCE) == 0
     assert armed.rest() == b""
     check_stood_down(frontend)
@@ -347,19 +329,13 @@ def test_the_script_may_be_replaced_while_it_runs(frontend: Frontend) -> None:
         new.write_bytes(text)
         new.rename(installed)
 
-    def start(words: Sequence[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*frontend.shell.argv, str(installed), str(frontend.root), *words],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=frontend.shell.environment,
-        )  # fmt: skip
+    def probe() -> bytes:
+        command = [*frontend.shell.argv, str(installed), str(frontend.root), "probe"]
+        return subprocess.run(command, capture_output=True, check=False, env=frontend.shell.environment).stdout
 
-    install(SCRIPT.read_bytes())
-    with start(["arm", FIVE]) as armed:
-        assert armed.stdout is not None
-        assert armed.stdout.readline() == f"ARMED {FIVE}\n".encode()
-        install(b"echo replaced; exit 3\n" * 10_000)
-        rest, _ = armed.communicate(GO.encode(), timeout=PATIENCE)
-        assert [line.split(b" ")[0] for line in rest.splitlines()] == [b"ACTIVE", b"OK"]
-        assert armed.returncode == 0
-    with start(["probe"]) as replaced:
-        assert replaced.communicate()[0] == b"replaced\n"
+    install(script())
+    armed = replace(frontend, shell=replace(frontend.shell, script=installed)).arm(5)
+    install(b"echo replaced; exit 3\n" * 10_000)
+    answer = armed.finish(GO.encode())
+    assert [line.split(" ")[0] for line in answer.lines] == ["ARMED", "ACTIVE", "OK"]
+    assert probe() == b"replaced\n"

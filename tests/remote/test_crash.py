@@ -27,6 +27,9 @@ PART_OF_OLD = mending_pack(
 )
 RECIPE = ["recipe", "true", "--", "true"]
 
+#: What the script starts; of the attendant, see tests/remote/test_attendant_crash.py.
+OF_THE_SCRIPT = pytest.mark.parametrize("shell", ["dash", "busybox"], indirect=True)
+
 
 @dataclass(frozen=True)
 class Crash:
@@ -243,6 +246,7 @@ def test_killed_before_any_process_that_it_starts(
     assert turn > 4
 
 
+@OF_THE_SCRIPT
 def test_what_a_killed_command_started_keeps_its_scratch_until_it_has_ended(frontend: Frontend) -> None:
     other = Stage(6)
     slow = frontend.start("receive", NEW.activation)
@@ -270,6 +274,7 @@ def in_order(started: list[str], *wanted: str) -> None:
         assert command in rest, (command, started)
 
 
+@OF_THE_SCRIPT
 def test_a_fence_is_on_the_disk_before_anybody_is_armed(frontend: Frontend) -> None:
     frontend.place(4, 4, {4, 5})
     armed = f"ln -s activations/{NEW.activation} ROOT/state/armed-{NEW.activation}"
@@ -280,6 +285,7 @@ def test_a_fence_is_on_the_disk_before_anybody_is_armed(frontend: Frontend) -> N
     )
 
 
+@OF_THE_SCRIPT
 def test_a_drain_and_its_end_are_on_the_disk_before_the_answer(frontend: Frontend) -> None:
     new, drained = "ROOT/state/drained.new", "ROOT/state/drained"
     started = recorded(frontend, "drain", activation_name(0), "7")
@@ -289,11 +295,13 @@ def test_a_drain_and_its_end_are_on_the_disk_before_the_answer(frontend: Fronten
     in_order(recorded(frontend, "readmit", activation_name(0), "7"), f"rm -f -- {drained}", "sync ROOT/state")
 
 
+@OF_THE_SCRIPT
 def test_a_fence_that_was_raised_before_a_crash_is_made_sure_of(frontend: Frontend) -> None:
     frontend.place(5, 4, {4, 5})
     in_order(recorded(frontend, "disarm", NEW.activation), "sync ROOT/state", f"rm -f -- ROOT/ahead/{NEW.activation}")
 
 
+@OF_THE_SCRIPT
 def test_a_flip_is_on_the_disk_before_its_marker_goes_and_before_the_answer_ends(frontend: Frontend) -> None:
     frontend.place(4, 4, {4, 5})
     flip = "mv -fT -- ROOT/state/next ROOT/current"
@@ -301,6 +309,7 @@ def test_a_flip_is_on_the_disk_before_its_marker_goes_and_before_the_answer_ends
     in_order(started, flip, "sync ROOT", f"rm -f -- ROOT/ahead/{NEW.activation}")
 
 
+@OF_THE_SCRIPT
 def test_objects_are_on_the_disk_before_they_get_their_names_and_a_stage_before_its_answer(frontend: Frontend) -> None:
     content = f"ROOT/incoming/{NEW.activation}/objects"
     started = recorded(frontend, "receive", NEW.activation, stdin=NEW.objects_pack())

@@ -16,8 +16,8 @@ from tests.remote.fuzz import FUZZ
 from tests.remote.hostile import FORMS, GOOD, HASH, MEMBERS, NOT_LINKS, NOT_OBJECTS, OBJECT, PLACE, STAGE, TARGET
 from tests.remote.packs import Member, activation_name, content_member, hard_link, pack, sha256, symlink, tar
 
-#: It is tar that reads packs: GNU's under dash and bash, busybox' own.
-EACH_TAR = pytest.mark.parametrize("shell", ["dash", "busybox"], indirect=True)
+#: What reads packs: GNU's tar under dash and bash, busybox' own, and the attendant itself.
+EACH_TAR = pytest.mark.parametrize("shell", ["dash", "busybox", "attendant"], indirect=True)
 
 
 def check_nothing_came(frontend: Frontend, command: str, sent: bytes, what: object = None) -> None:

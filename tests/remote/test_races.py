@@ -71,10 +71,12 @@ def test_a_flip_just_before_its_right_is_taken_away_is_never_undone(frontend: Fr
 def test_stagings_of_the_same_and_of_other_activations_do_not_disturb_each_other(patient: Frontend) -> None:
     stages = [Stage(1), Stage(1), Stage(2, {**FILES, "two": b"2"}), Stage(3)]
     for command in ("receive", "assemble"):
-        running = [patient.start(command, stage.activation) for stage in stages]
-        for conversation, stage in zip(running, stages, strict=True):
-            sent = stage.objects_pack() if command == "receive" else stage.links_pack()
-            assert conversation.finish(sent).verdict == "OK"
+        packs = [stage.objects_pack() if command == "receive" else stage.links_pack() for stage in stages]
+        running = [
+            patient.start(command, stage.activation, size=len(pack)) for stage, pack in zip(stages, packs, strict=True)
+        ]
+        for conversation, pack in zip(running, packs, strict=True):
+            assert conversation.finish(pack).verdict == "OK"
     assert all(map(patient.has, stages))
     assert patient.names("incoming") == set()
     check_tree(patient.root)
@@ -86,7 +88,7 @@ def test_a_staging_that_is_overtaken_while_it_transfers_leaves_nothing(frontend:
         frontend.place(fence=4, current=4, staged={4})
         if command == "assemble":
             assert frontend.run("receive", stage.activation, stdin=stage.objects_pack()).verdict == "OK"
-        slow = frontend.start(command, stage.activation)
+        slow = frontend.start(command, stage.activation, size=len(sent))
         slow.say(sent[:20])
         frontend.wait_for_scratch()
         assert frontend.run("disarm", stage.activation).verdict == "OK"
@@ -123,7 +125,7 @@ def test_a_pruning_while_something_is_brought_is_refused_and_what_is_brought_arr
         frontend.serve(old, served)
         if command == "assemble":
             assert frontend.run("receive", new.activation, stdin=new.objects_pack()).verdict == "OK"
-        slow = frontend.start(command, new.activation)
+        slow = frontend.start(command, new.activation, size=len(sent))
         slow.say(sent[:20])
         scratch = frontend.wait_for_scratch()
         before = snapshot(frontend.root, ignored=["incoming"])
@@ -146,8 +148,8 @@ def test_pruning_and_staging_and_flipping_at_once_loses_nothing_of_what_is_serve
         patient.stage(new)
         flip = ("activate", "assemble", "arm")[round_]
         crowd = [patient.start("prune", served.activation, "0", old.activation) for _ in range(3)]
-        rival = patient.start(flip, new.activation)
         word = new.links_pack() if flip == "assemble" else f"GO {new.activation}\n".encode()
+        rival = patient.start(flip, new.activation, size=len(word) if flip == "assemble" else 0)
         assert rival.finish(word).verdict == "OK"
         verdicts = {answer.verdict for answer in finish(crowd)}
         assert verdicts <= {"OK", "REFUSED fenced", "REFUSED busy"}, verdicts

@@ -151,7 +151,7 @@ def test_what_is_armed_and_not_served_is_not_repaired(frontend: Frontend) -> Non
 def test_a_repair_that_a_flip_overtakes_is_refused(frontend: Frontend) -> None:
     for command, sent in (("receive", SERVED.objects_pack()), ("assemble", SERVED.links_pack())):
         frontend.place(fence=4, current=4, staged={4, 5})
-        slow = frontend.start(command, SERVED.activation)
+        slow = frontend.start(command, SERVED.activation, size=len(sent))
         slow.say(sent[:20])
         frontend.wait_for_scratch()
         assert frontend.run("activate", NEXT.activation).verdict == "OK"

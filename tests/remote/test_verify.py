@@ -127,7 +127,7 @@ CHANGES: list[Callable[[Path], None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shell", ["dash", "busybox"], indirect=True)
+@pytest.mark.parametrize("shell", ["dash", "busybox", "attendant"], indirect=True)
 def test_whatever_is_changed_in_a_tree_changes_its_hash(frontend: Frontend) -> None:
     frontend.stage(STAGE)
     for number, make in enumerate((None, *CHANGES)):

@@ -164,10 +164,17 @@ sub whole_body {
     $body .= body(262144) while $left;
     return $body;
 }
+# Past perl's buffer: what can't be written from there is complained of on standard error.
+sub put {
+    my ($file, $piece, $name) = @_;
+    for (my $done = 0; $done < length $piece; ) {
+        $done += syswrite($file, $piece, length($piece) - $done, $done) // failed("write $name");
+    }
+}
 sub spool {
     my ($path) = @_;
     open my $file, ">", $path or failed("open $path");
-    while ($left) { print {$file} body(262144) or failed("write") }
+    while ($left) { put($file, body(262144), "the pack") }
     close $file or failed("write");
 }
 
@@ -331,8 +338,10 @@ sub taking {
         return $bytes;
     };
 }
-# The rest of it, so that whoever sends it ends well.
-sub end_of { 1 while length $take->(262144) }
+# The rest of it, so that whoever sends it ends well. It is no more than was said either.
+sub end_of {
+    while (my $more = length $take->(262144)) { wrong() if defined $most && ($most -= $more) < 0 }
+}
 sub unzipped { return output_of($scratch, "/dev/null", "gzip", "-dc", $_[0]) }
 
 # --- receive ---
@@ -372,7 +381,7 @@ sub keep_fetched {
     my $taken = 0;
     while (my $got = read $pipe, my $piece, 262144) {
         ($taken += $got) <= $size or fail("peer", "it is longer than it should be");
-        print {$file} $piece or failed("write");
+        put($file, $piece, "the pack");
     }
     close $file or failed("write");
     close $pipe or fail("peer", first_line("$scratch/said") || "curl: exit status " . ($? >> 8));
@@ -391,9 +400,7 @@ sub take_in {
             my $piece = $take->($rest > 262144 ? 262144 : $rest);
             length $piece or wrong();
             $rest -= length $piece;
-            for (my $done = 0; $done < length $piece; ) {
-                $done += syswrite($object, $piece, length($piece) - $done, $done) // failed("write $sha");
-            }
+            put($object, $piece, $sha);
         }
         length $take->($padded - $size) == $padded - $size or wrong();
         close $object or failed("close $sha");
