@@ -376,8 +376,8 @@ def test_where_there_is_no_perl_that_is_said(frontend: Frontend) -> None:
 
 def test_what_would_make_perl_load_something_else_does_not_count(frontend: Frontend) -> None:
     hostile = {
-        **{"PERL5OPT": "-Mnothing::there", "PERL5LIB": "/nowhere", "PERLLIB": "/nowhere"},
-        **{"PERL5DB": "die", "PERL5DB_THREADED": "1"},
+        "PERL5OPT": "-Mnothing::there", "PERL5LIB": "/nowhere", "PERLLIB": "/nowhere",
+        "PERL5DB": "die", "PERL5DB_THREADED": "1",
     }
     with Attendant(replace(frontend, shell=replace(frontend.shell, more=hostile))) as attendant:
         assert attendant.ready.startswith("READY ")
