@@ -131,14 +131,10 @@ class Armed:
         """After the word: when the frontend flipped. Ends the conversation."""
         with self._lock:
             session, command, conversation = self._waiting.pop(frontend)
-        try:
-            stdout, status = conversation.finish()
-            detail: dict[str, object] = {"at": session.understood(command, conversation.complaints, stdout, status)}
-            if (clock := self._clocks.get(frontend)) is not None:
-                detail |= {"offset": clock.offset, "uncertainty": clock.uncertainty}
-            return detail
-        finally:
-            conversation.close()
+        detail: dict[str, object] = {"at": session.finish(command, conversation)}
+        if (clock := self._clocks.get(frontend)) is not None:
+            detail |= {"offset": clock.offset, "uncertainty": clock.uncertainty}
+        return detail
 
     def close(self) -> None:
         """End every conversation: armed frontends get end of file, and stay on what they serve."""
@@ -151,8 +147,8 @@ class Armed:
 
     @staticmethod
     def _say_why(session: Session, command: Arm, conversation: Conversation, line: bytes) -> None:
-        stdout, status = conversation.finish()
-        session.understood(command, conversation.complaints, line + stdout, status)
+        conversation.put_back(line)
+        session.finish(command, conversation)
         raise UnansweredError(
             "arm: no answer that can be understood",
             where=session.frontend.name,

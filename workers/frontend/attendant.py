@@ -24,12 +24,14 @@ class Attendant:
         self._begin = begin
         self._lock = threading.Lock()
         self._conversation: Conversation | None = None
+        self._lent: Conversation | None = None
         self._known_absent = False
 
     @property
     def at_work(self) -> bool:
-        """Whether it does a command just now."""
-        return self._lock.locked()
+        """Whether it does a command just now, or is lent and not given up."""
+        lent = self._lent
+        return self._lock.locked() or (lent is not None and not lent.closed)
 
     def forget(self) -> None:
         """End it: the frontend's script was replaced."""
@@ -52,13 +54,26 @@ class Attendant:
                 self._end()
             return said, status
 
-    def give_away(self, command: Command, limit: float) -> Conversation | None:
-        """Start a command that ends it, and leave all that follows to the caller; None as of `do`."""
+    def lend(self, command: Command, limit: float) -> Conversation | None:
+        """Start a command that is talked with: by the caller, who brings it `back` or closes it; None as of `do`."""
         with self._taken(limit) as conversation:
             if conversation is not None:
                 conversation.say(command.line(0))
-                self._conversation = None
+                self._conversation, self._lent = None, conversation
             return conversation
+
+    def back(self, conversation: Conversation) -> tuple[bytes, int | None] | None:
+        """The rest of the answer as of `do`, where it is the one that was lent; with it, the attendant has no work."""
+        if conversation is not self._lent:
+            return None
+        said, status = conversation.answer()
+        with self._lock:
+            self._lent = None
+            if status is None or self._conversation is not None:
+                conversation.close()
+            else:
+                self._conversation = conversation
+        return said, status
 
     @contextmanager
     def _taken(self, limit: float) -> Iterator[Conversation | None]:

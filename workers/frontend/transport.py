@@ -107,16 +107,16 @@ class Session:
         if isinstance(command, Command) and command.attended and (size is not None or stdin == ()):
             said = self._attendant.do(command, stdin, size or 0, limit)
             if said is not None:
-                return self.understood(command, "", *said)
+                return self._understood(command, "", *said)
         conversation = self.converse(command.argv(), limit=limit)
         try:
             conversation.feed(stdin)
-            stdout, status = conversation.finish()
-        finally:
+        except BaseException:
             conversation.close()
-        return self.understood(command, conversation.complaints, stdout, status)
+            raise
+        return self.finish(command, conversation)
 
-    def understood(self, command: Answerable[T_co], stderr: str, stdout: bytes, status: int | None) -> T_co:
+    def _understood(self, command: Answerable[T_co], stderr: str, stdout: bytes, status: int | None) -> T_co:
         """The parsed answer; what the frontend wrote to standard error goes into the problem where there is none."""
         try:
             return command.parse(stdout, status)
@@ -132,12 +132,23 @@ class Session:
             ) from error
 
     def begin(self, command: Command, *, limit: float) -> Conversation:
-        """Start a command that is talked with. `limit` in seconds bounds all that follows."""
-        given = self._attendant.give_away(command, limit) if command.attended else None
-        if given is None:
-            return self.converse(command.argv(), limit=limit)
-        self._keep(given)
-        return given
+        """Start a command that is talked with. `limit` in seconds bounds all that follows, up to `finish`."""
+        lent = self._attendant.lend(command, limit) if command.attended else None
+        return lent or self.converse(command.argv(), limit=limit)
+
+    def finish(self, command: Answerable[T_co], conversation: Conversation) -> T_co:
+        """The parsed answer, as far as it has not been heard, of a command that was begun; the conversation is over.
+
+        Errors as of `ask`.
+        """
+        back = None
+        try:
+            back = self._attendant.back(conversation)
+            stdout, status = back or conversation.finish()
+        finally:
+            if back is None:
+                conversation.close()
+        return self._understood(command, conversation.complaints, stdout, status)
 
     def script_replaced(self) -> None:
         """Whoever attends here ran the one before."""
@@ -146,7 +157,8 @@ class Session:
     def converse(self, argv: Sequence[str], *, limit: float) -> Conversation:
         """Start a command line in a channel of its own. `limit` in seconds bounds all that follows."""
         conversation = self._start(argv, limit)
-        self._keep(conversation)
+        with self._lock:
+            self._running = [conversation, *(other for other in self._running if not other.closed)]
         return conversation
 
     def _attend(self, limit: float) -> Conversation | None:
@@ -160,10 +172,6 @@ class Session:
             raise
         conversation.close()
         return None
-
-    def _keep(self, conversation: Conversation) -> None:
-        with self._lock:
-            self._running = [conversation, *(other for other in self._running if not other.closed)]
 
     def _start(self, argv: Sequence[str], limit: float) -> Conversation:
         try:

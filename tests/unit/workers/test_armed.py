@@ -143,13 +143,13 @@ class Fleet:
         """As `Steps.session`."""
         return self
 
-    def converse(self, argv: tuple[str, ...], *, limit: float) -> Conversation:
-        """As `Session.converse`."""
+    def begin(self, command: Arm, *, limit: float) -> Conversation:
+        """As `Session.begin`."""
         return conversation(self.channels[self._name])
 
-    def understood(self, command: Arm, spoken: Conversation, stdout: bytes, status: int | None) -> float | None:
-        """As `Session.understood`."""
-        return command.parse(stdout, status)
+    def finish(self, command: Arm, spoken: Conversation) -> float | None:
+        """As `Session.finish`."""
+        return command.parse(*spoken.finish())
 
     def _job(self, name: str) -> Job:
         job = job_of(5)

@@ -17,6 +17,7 @@ from workers.frontend.commands import (
     Activate,
     Arm,
     Assemble,
+    Attend,
     Command,
     Disarm,
     Discard,
@@ -30,6 +31,7 @@ from workers.frontend.commands import (
     Readmit,
     Receive,
     Recipe,
+    Source,
     Spoiled,
     Verify,
     shell_line,
@@ -75,6 +77,33 @@ LINES: list[tuple[Command, str]] = [
 @pytest.mark.parametrize(("command", "line"), LINES, ids=[line.removeprefix(SCRIPT) for _, line in LINES])
 def test_a_command_becomes_exactly_this_line(command: Command, line: str) -> None:
     assert shell_line(command.argv()) == line
+
+
+SOURCE = Source(1000, 2000, "app.example.org", f"http://127.0.0.7:8080/-/lockstep/packs/{'0f' * 16}.tgz")
+SAID: list[tuple[Command, bytes]] = [
+    (Probe(ROOT), b"60 0 probe\n"),
+    (Receive(ROOT, NAME, "tar"), b"60 0 receive 7-00112233445566aa tar\n"),
+    (
+        Receive(ROOT, NAME, f"{'0f' * 16}.tgz", SOURCE),
+        f"60 0 receive 7-00112233445566aa {'0f' * 16}.tgz 1000 2000 app.example.org {SOURCE.url}\n".encode(),
+    ),
+    (Assemble(ROOT, NAME), b"60 0 assemble 7-00112233445566aa\n"),
+    (Verify(ROOT, NAME, (RELEASE,)), f"60 0 verify 7-00112233445566aa {RELEASE}\n".encode()),
+    (Arm(ROOT, NAME, 40), b"60 40 arm 7-00112233445566aa\n"),
+]
+
+
+@pytest.mark.parametrize(("command", "line"), SAID, ids=[command.name for command, _ in SAID])
+def test_what_the_attendant_knows_is_said_to_it_in_exactly_this_line(command: Command, line: bytes) -> None:
+    assert command.attended
+    assert command.line(60) == line
+
+
+def test_the_attendant_is_asked_for_nothing_else() -> None:
+    known = {type(command) for command, _ in SAID}
+    assert not [command for command, _ in LINES if command.attended and type(command) not in known]
+    assert Attend(ROOT).argv() == ("sh", f"{ROOT}/state/lockstep-frontend", ROOT, "attend")
+    assert Attend.ready(SHA) == f"READY {SHA}\n".encode()
 
 
 @given(st.text(min_size=1))

@@ -1,12 +1,12 @@
 #!/usr/bin/perl
-# The attendant: the commands of a deployment, one after the other over one channel, in one process where the script above
-# starts some twenty for each (docs/frontend.md, "attend"). It has the script's rules, order of things and answers, and
-# leaves the same tree; what it does not know, and where there is no perl, the script does. Whoever changes one of the two
-# changes both: the tests of the script run against both.
+# The attendant: the commands of a deployment, one after the other over one channel, in one process where the script
+# above starts some twenty for each (docs/frontend.md, "The attendant"). It has the script's rules, order of things and
+# answers, and leaves the same tree; what it does not know, and where there is no perl, the script does. Whoever changes
+# one of the two changes both: the tests of the script run against both.
 #
-# It says `READY <SHA-256 of this file>`, and then reads lines `BYTES SECONDS COMMAND WORD...`: so many bytes of standard
-# input follow, and an armed frontend waits for so long. After `arm`, or where it can't go on, it ends, with the exit code
-# of the script. Modules take longer to load than most commands to run, so it has none but strict.
+# It says `READY <SHA-256 of this file>`, and then reads lines `BYTES SECONDS COMMAND WORD...`: so many bytes of input
+# follow, and an armed frontend waits for so long. Where the input ends, or is no such line, it ends, with the exit code
+# that the script would have had last. Modules take longer to load than most commands to run: it has none but strict.
 use strict;
 
 my ($root) = @ARGV;
@@ -117,6 +117,7 @@ sub sha256_of {
 # hashes DIRECTORY FILE...: path -> SHA-256, of those that could be read, and what was said of the others. openssl uses
 # what processors have for it, coreutils may be built without: a sixth of the time. None, or one that does not work, has
 # said nothing that counts.
+my $told = qr{^$sha256 [ *]\./.};
 sub hashes {
     my ($directory, @files) = @_;
     my (%sums, @said);
@@ -129,7 +130,7 @@ sub hashes {
             while (@left && $length < 100000) { push @some, "./" . shift @left; $length += length $some[-1] }
             my $pipe = output_of($directory, "", @$hasher, @some);
             while (defined(my $line = <$pipe>)) {
-                if ($line =~ m{^($sha256) [ *]\./(.+)\n\z}s) { $sums{$2} = $1 }
+                if ($line =~ $told && chomp $line) { $sums{substr $line, 68} = substr $line, 0, 64 }
                 else { push @said, $line }
             }
             close $pipe;
@@ -217,7 +218,8 @@ sub read_number {
 sub read_fence { $fence = read_number("fence") // fail("state", "state/fence does not hold an epoch") }
 sub read_current {
     my $target = readlink "$root/current" // fail("state", "current is not a link");
-    ($current) = $target =~ m{^(?:activations/)?($activation)\z} or fail("state", "current does not link to an activation");
+    ($current) = $target =~ m{^(?:activations/)?($activation)\z}
+        or fail("state", "current does not link to an activation");
 }
 sub epoch_of { return (split /-/, $_[0])[0] }
 
@@ -292,8 +294,8 @@ sub make_scratch {
 
 # --- packs ---
 
-# A tar, block by block: `$take` gives so many bytes, or fewer where there are no more. `$most` is how many may still come,
-# where that is known.
+# A tar, block by block: `$take` gives so many bytes, or fewer where there are no more. `$most` is how many may still
+# come, where that is known.
 our ($take, $most);
 sub block {
     wrong() if defined $most && ($most -= 512) < 0;
@@ -301,15 +303,15 @@ sub block {
     length $block == 512 or wrong();
     return $block;
 }
-sub text { return $_[0] =~ s/\0.*//sr }
 sub long {
     my ($size) = @_;
     wrong() if $size > 8192;
     my $long = "";
     $long .= block() while length $long < $size;
-    return text(substr $long, 0, $size);
+    return unpack "Z*", substr $long, 0, $size;
 }
 sub number {
+    return 0 if $_[0] eq "00000000000\0";
     $_[0] =~ /^[ 0]*([0-7]{0,11})[\0 ]*\z/ or wrong();
     return oct($1 || 0);
 }
@@ -318,12 +320,12 @@ sub member {
     my ($long_name, $long_link);
     while ((my $head = block()) ne "\0" x 512) {
         my ($name, $size, $time, $sum, $type, $link) = unpack "a100 x24 a12 a12 a8 a a100", $head;
-        substr($head, 148, 8) = " " x 8;
-        number($sum) == unpack "%32C*", $head or wrong();
+        number($sum) == unpack("%32C148", $head) + 256 + unpack("x156 %32C*", $head) or wrong();
         $size = number($size);
         if ($type eq "L") { $long_name = long($size); next }
         if ($type eq "K") { $long_link = long($size); next }
-        return ($long_name // text($name), $type, $long_link // text($link), $size, number($time));
+        $_ = unpack "Z*", $_ for $name, $link;
+        return ($long_name // $name, $type, $long_link // $link, $size, number($time));
     }
     return;
 }
@@ -354,7 +356,8 @@ sub name_pack {
 sub name_source {
     my ($size, $whole, $host, $url) = @_;
     for ($size, $whole) { /^[1-9][0-9]{0,10}\z/ or refuse("words", "not a size: a number of bytes was expected") }
-    $host =~ /^(?:-|[A-Za-z0-9.:_][A-Za-z0-9.:_-]*)\z/ or refuse("words", "not a host: a name, or - for that of the URL");
+    $host =~ /^(?:-|[A-Za-z0-9.:_][A-Za-z0-9.:_-]*)\z/
+        or refuse("words", "not a host: a name, or - for that of the URL");
     $url =~ m{^[][A-Za-z0-9.:/_~%-]*\z} or refuse("words", "a character of the URL is not allowed");
     $url =~ m{^https?://.} or refuse("words", "not a URL: http:// or https:// was expected");
     return { size => $size, whole => $whole, host => $host, url => $url };
@@ -478,23 +481,26 @@ sub receive {
 our (%files, %links, %seen);
 sub check_path {
     my ($path) = @_;
-    wrong() if $path =~ $odd || $path =~ m{(?:^|/)\.{0,2}(?:/|\z)} || $seen{$path}++;
+    wrong() if $path =~ $odd || "/$path/" =~ m{/\.{0,2}/} || $seen{$path}++;
 }
 # What the pack makes, by tree: paths to objects in `files`, to targets in `links`.
+my $tree = qr{releases/$release};
+my $linked = qr{^objects/($sha256)\z};
+my $entry = qr{^tree/($tree|by-hash|activation)/(.+)\z}s;
+my $leads = qr{^\.\./\.\./$tree(?:/([^/]+))?\z};
 sub read_links {
-    my $tree = qr{releases/$release};
     while (my ($name, $type, $link, $size) = member()) {
         wrong() if $size;
         check_path($name);
         if ($type eq "1") {
-            my ($object) = $link =~ m{^objects/($sha256)\z} or wrong();
-            my ($top, $path) = $name =~ m{^tree/($tree|by-hash|activation)/(.+)\z}s or wrong();
+            my ($object) = $link =~ $linked or wrong();
+            my ($top, $path) = $name =~ $entry or wrong();
             wrong() if $top eq "by-hash" && $path !~ /^[A-Za-z0-9+_]{22}\z/;
             $files{$top}{$path} = $object;
         }
         elsif ($type eq "2") {
             my ($path) = $name =~ m{^tree/activation/([^/]+)\z} or wrong();
-            $link =~ m{^\.\./\.\./$tree(?:/([^/]+))?\z} or wrong();
+            $link =~ $leads or wrong();
             wrong() if defined $1 && $1 =~ /^\.{0,2}\z|$odd/;
             $links{activation}{$path} = $link;
         }
@@ -573,8 +579,8 @@ sub build {
     chmod 0555, keys %below;
     return $new;
 }
-# A directory that is renamed stays writable until it has been: the system asks for it. What was there is put aside; where
-# it is being served, that takes it away for the time between two renames: what it served was wrong.
+# A directory that is renamed stays writable until it has been: the system asks for it. What was there is put aside;
+# where it is being served, that takes it away for the time between two renames: what it served was wrong.
 sub place {
     my ($new, $old) = @_;
     if (defined $new) {
@@ -631,7 +637,9 @@ sub listing {
         if ($found->{$_} =~ /^f (.+)/ && !exists $sums->{$1}) { $first{$1} //= "$tree/$_" }
     }
     my ($hashed, $said) = hashes($root, values %first);
-    for my $inode (keys %first) { $sums->{$inode} = $hashed->{$first{$inode}} // fail("io", $said || "$first{$inode} can't be read") }
+    while (my ($inode, $path) = each %first) {
+        $sums->{$inode} = $hashed->{$path} // fail("io", $said || "$path can't be read");
+    }
     return sort map { my $kind = $found->{$_} =~ s/^f (.+)/f $sums->{$1}/r; "$kind $_\n" } keys %$found;
 }
 
@@ -691,9 +699,9 @@ sub probe {
 
 # --- arm ---
 
-# The word: what came, or nothing where it was no word, or none came. It does not flip before the instant that the word names,
-# which is on this clock; nor does it wait longer than 2 seconds for one. Then it lingers as long as the word says before
-# it answers: on a machine with many frontends, what follows would keep others from flipping.
+# The instant and the lingering of the word; nothing where it was no word, or none came. Nobody flips before the instant
+# that the word names, which is on this clock; nor waits longer than 2 seconds for one. Then one lingers as long as the
+# word says before the answer: on a machine with many frontends, what follows would keep others from flipping.
 sub await {
     my ($until) = @_;
     while (1) {
@@ -725,11 +733,12 @@ sub settle {
     return sprintf("ACTIVE %s %s", $name, $now ? sprintf("%.6f", $now) : 0);
 }
 
+my @signals = qw(HUP INT PIPE TERM);
+# For how long an armed frontend waits.
+my $seconds;
 sub arm {
-    my ($seconds, @words) = @_;
-    words(1, \@words, "arm");
-    name_activation($words[0]);
-    my @signals = qw(HUP INT PIPE TERM);
+    words(1, \@_, "arm");
+    name_activation($_[0]);
     lock_tree();
     above_fence();
     staged();
@@ -741,7 +750,7 @@ sub arm {
     close $lock;
     # From now on every end has an answer, and the link alone decides which. After the word no signal ends it.
     my ($waiting, $ended) = (0, 0);
-    @SIG{@signals} = (sub { $ended = 1; die { signal => 1 } if $waiting }) x 4;
+    @SIG{@signals} = (sub { $ended = 1; die { signal => 1 } if $waiting }) x @signals;
     my ($at, $linger) = eval {
         $waiting = 1;
         die if $ended;
@@ -751,7 +760,7 @@ sub arm {
         return @word;
     };
     $waiting = 0;
-    @SIG{@signals} = ("IGNORE") x 4;
+    @SIG{@signals} = ("IGNORE") x @signals;
     my $word = !$ended && defined $at;
     if ($word) {
         sleep_until($at);
@@ -773,15 +782,16 @@ sub arm {
 
 # --- one after the other ---
 
-my %commands = (probe => \&probe, receive => \&receive, assemble => \&assemble, verify => \&verify);
+my %commands = (probe => \&probe, receive => \&receive, assemble => \&assemble, verify => \&verify, arm => \&arm);
 
-# answer SECONDS COMMAND WORD...: the lines of its answer, and the exit code that the script would have.
+# answer COMMAND WORD...: the exit code that the script would have, and the lines of its answer.
 sub answer {
-    my ($seconds, $command, @words) = @_;
+    my ($command, @words) = @_;
     (local ($act, $epoch, $fence, $current, $lock, $scratch, $living), local ($take, $most)) = ();
     my @said = eval {
         has_tree() or refuse("uninitialised", "there is no frontend's tree at the root");
-        $command eq "arm" ? arm($seconds, @words) : ($commands{$command} || sub { refuse("words", "no such command") })->(@words);
+        my $do = $commands{$command} or refuse("words", "no such command");
+        $do->(@words);
     };
     my $error = $@;
     clear($scratch) if defined $scratch;
@@ -793,7 +803,7 @@ sub answer {
 
 umask 022;
 chdir "/";
-$SIG{PIPE} = "IGNORE";
+my $exit = 0;
 $root =~ m{^/[A-Za-z0-9._/-]+\z} && "$root/" !~ m{//|/\.{1,2}/} or do {
     send_out("REFUSED words the root is not an absolute path of plain letters\n");
     exit 10;
@@ -802,17 +812,18 @@ seek DATA, 0, 0;
 $script = sha256_of(\*DATA);
 send_out("READY $script\n");
 while (1) {
+    @SIG{@signals} = ("DEFAULT") x @signals;
+    $SIG{PIPE} = "IGNORE";
     my $end;
-    while (($end = index $input, "\n") < 0) { length $input <= 200000 && more() or exit }
+    while (($end = index $input, "\n") < 0) { length $input <= 200000 && more() or exit $exit }
     my $line = substr $input, 0, $end + 1, "";
-    ($left, my ($seconds, @words)) = $line =~ /^(0|[1-9][0-9]{0,11}) (0|[1-9][0-9]{0,5})((?: [!-~]+)+)\n\z/ or do {
+    ($left, $seconds, my @words) = $line =~ /^(0|[1-9][0-9]{0,11}) (0|[1-9][0-9]{0,5})((?: [!-~]+)+)\n\z/ or do {
         send_out("REFUSED words a line is not BYTES SECONDS COMMAND WORD...\n");
         exit 10;
     };
     @words = split / /, substr $words[0], 1;
-    my ($exit, @said) = answer($seconds, @words);
-    body(262144) while $left;
+    ($exit, my @said) = answer(@words);
+    eval { body(262144) while $left; 1 } or exit 1;
     send_out(join "", map { "$_\n" } @said);
-    exit $exit if $words[0] eq "arm";
 }
 __DATA__
