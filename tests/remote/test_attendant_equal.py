@@ -147,7 +147,9 @@ class Pair:
 def test_the_same_commands_have_the_same_answers_and_leave_the_same_tree(
     all_shells: dict[str, Shell], ground: Path, asked: Sequence[Step]
 ) -> None:
-    made = [Frontend(shell, ground / shell.name) for shell in (all_shells["dash"], attendant(all_shells["dash"].script))]
+    made = [
+        Frontend(shell, ground / shell.name) for shell in (all_shells["dash"], attendant(all_shells["dash"].script))
+    ]
     for frontend in made:
         if frontend.root.exists():
             remove(frontend.root)
@@ -165,7 +167,9 @@ def test_the_same_commands_have_the_same_answers_and_leave_the_same_tree(
 
 def test_all_that_is_refused_and_all_that_fails_one_after_the_other(all_shells: dict[str, Shell], ground: Path) -> None:
     """Each hostile member once, on top of what is good, in one process."""
-    made = [Frontend(shell, ground / shell.name) for shell in (all_shells["dash"], attendant(all_shells["dash"].script))]
+    made = [
+        Frontend(shell, ground / shell.name) for shell in (all_shells["dash"], attendant(all_shells["dash"].script))
+    ]
     for frontend in made:
         frontend.make()
         frontend.stage(STAGES[0])
