@@ -9,13 +9,25 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from tests.fuzz.preloaded import Preloaded
+from tests.fuzz.standing import Standing
 from tests.remote.frontend import Frontend, remove, snapshot
-from tests.remote.shells import SCRIPT, Answer, Shell, answer_of, busybox_commands, shells
+from tests.remote.shells import (
+    Answer,
+    Shell,
+    answer_of,
+    attendant,
+    attended_answer,
+    busybox_commands,
+    install,
+    shells,
+    told,
+)
 
 #: No command that is sent here takes as long, in seconds.
 PATIENCE = 20
@@ -38,10 +50,12 @@ class Ground:
         self.top = Path(tempfile.mkdtemp(prefix="lockstep-fuzz-", dir=memory if os.access(memory, os.W_OK) else None))
         self.root = self.top / "root"
         self._preloaded: dict[str, Preloaded] = {}
+        self._standing: Standing | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed on exit
 
     def __enter__(self) -> Self:
-        self.shells = shells(busybox_commands(self.top / "bin"), Path(shutil.copy(SCRIPT, self.top / "script")))
+        installed = install(self.top / "script")
+        self.shells = {**shells(busybox_commands(self.top / "bin"), installed), "attendant": attendant(installed)}
         self._make_around()
         return self
 
@@ -49,6 +63,7 @@ class Ground:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close_preloaded()
+        self._close_standing()
         self._errors.close()
         remove(self.top)
 
@@ -92,13 +107,16 @@ class Ground:
 
     def run(self, shell: str, root: bytes | None, words: Sequence[bytes], stdin: bytes) -> Answer:
         """One command to its end: an answer of the form that the protocol promises, and nothing on standard error."""
-        if shell.startswith(PRELOADED):
+        if shell == f"{PRELOADED}attendant" and root is None and words[0] != b"arm" and self._attends(words):
+            return self._run_standing(words, stdin)
+        if shell.startswith(PRELOADED) and not shell.endswith("attendant"):
             return self._run_preloaded(shell, root, words, stdin)
-        under: Shell = self.shells[shell]
-        command = under.command(self.root, words)
+        under: Shell = self.shells[shell.removeprefix(PRELOADED)]
+        attends = under.attended and self._attends(words)
+        command = under.command(self.root, [b"attend"] if attends else words)
         if root is not None:
             command[len(under.argv) + 1] = root
-        with _readable(stdin) as given:
+        with _readable(told(words, stdin) if attends else stdin) as given:
             process = subprocess.Popen(
                 command,
                 stdin=given,
@@ -116,10 +134,36 @@ class Ground:
                 process.communicate()
         errors = self._complaints()
         assert not errors, errors
-        return answer_of(process.returncode, stdout)
+        return (attended_answer if attends else answer_of)(process.returncode, stdout)
+
+    def _attends(self, words: Sequence[bytes]) -> bool:
+        """Whether an attendant does it. Two words with a blank between them would be no single one to it."""
+        return self.shells["attendant"].attends(words) and not any(b" " in word for word in words)
+
+    def _run_standing(self, words: Sequence[bytes], stdin: bytes) -> Answer:
+        if self._standing is None:
+            under = self.shells["attendant"]
+            self._standing = Standing(replace(under, more=self._environment(under)), self.root, PATIENCE)
+        try:
+            answer = self._standing.run(words, stdin)
+        except BaseException:
+            self._close_standing()
+            raise
+        if self._standing.ended:
+            self._close_standing()
+        return answer
+
+    def _close_standing(self) -> None:
+        if self._standing is not None:
+            self._standing.close()
+        self._standing = None
 
     def _environment(self, shell: Shell) -> dict[str, str]:
         return {**shell.environment, "HOME": f"{self.top}/home", "TMPDIR": f"{self.top}/tmp"}
+
+    def vets(self, shell: str) -> bool:
+        """Whether `passes` can be asked of it."""
+        return shell.startswith(PRELOADED) and not shell.endswith("attendant")
 
     def passes(self, shell: str, words: Sequence[bytes], tar: bytes) -> bool:
         """Whether a preloaded shell would unpack this archive."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.remote.shells import Answer, Shell, answer_of
+from workers.frontend.script import END_OF_SHELL
 
 #: Where the functions end, and what is done begins.
 BEGINS = "[ $# -ge 2 ] || refuse words"
@@ -28,8 +29,6 @@ spool() { :; }
 take_pack() { :; }
 unzip_pack() { :; }
 clear_scratch() { :; }
-receive_at_once() { return 1; }
-assemble_at_once() { return 1; }
 mkdir() { :; }
 ln() { :; }
 fail() { say "FAILED $*"; exit 11; }
@@ -42,7 +41,7 @@ _TRAP = re.compile(r"^trap .*$", re.MULTILINE)
 
 def server_text(script: str) -> str:
     """The program of such a shell. It runs one command for each line that it reads."""
-    functions, begins, rest = script.partition(f"\n{BEGINS}")
+    functions, begins, rest = script.rpartition(END_OF_SHELL.decode() + "#!")[0].partition(f"\n{BEGINS}")
     # A subshell has none of its parent's traps.
     traps = "\n".join(_TRAP.findall(functions))
     if not begins or "trap finish EXIT" not in traps:

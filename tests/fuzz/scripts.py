@@ -10,8 +10,9 @@ from tests.fuzz.ground import PRELOADED, Ground
 from tests.fuzz.target import Target
 from tests.remote.frontend import check_tree, remove
 
+_NAMES = ("dash", "busybox", "attendant")
 #: Under what the script runs: each twelfth time in a process of its own, as a frontend starts it.
-SHELLS = ("dash", "busybox", *(f"{PRELOADED}{shell}" for shell in ("dash", "busybox") for _ in range(11)))
+SHELLS = (*_NAMES, *(f"{PRELOADED}{shell}" for shell in _NAMES for _ in range(11)))
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from tests.fuzz.preloaded import server_text
 from tests.fuzz.runs import Crash, run
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
-from tests.remote.shells import SCRIPT
+from workers.frontend.script import script
 
 HERE = Path(__file__).parents[2]
 
@@ -104,7 +104,7 @@ def test_a_finding_is_kept_and_can_be_done_again(tmp_path: Path) -> None:
 
 
 def test_a_script_of_another_shape_is_not_run_by_a_preloaded_shell() -> None:
-    assert "trap finish EXIT" in server_text(SCRIPT.read_text())
+    assert "trap finish EXIT" in server_text(script().decode())
     with pytest.raises(ValueError, match="another shape"):
         server_text("#!/bin/sh\necho OK\n")
 

@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _left_to_the_script(item: pytest.Item) -> bool:
     params = getattr(getattr(item, "callspec", None), "params", {})
-    asked = item.path.stem not in OF_THE_SCRIPT and params.get("command", "arm") in ATTENDED
+    asked = item.path.stem not in OF_THE_SCRIPT and params.get("command", "arm").encode() in ATTENDED
     return params.get("shell") == "attendant" and not asked
 
 

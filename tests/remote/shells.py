@@ -18,7 +18,7 @@ SHELL_PART = Path(__file__).parents[2] / "workers/frontend/remote/lockstep-front
 #: Longer than any command of these tests takes on a busy machine, in seconds.
 PATIENCE = 60
 #: What the attendant does. All other commands are the script's.
-ATTENDED = frozenset({"probe", "receive", "assemble", "verify", "arm"})
+ATTENDED = frozenset({b"probe", b"receive", b"assemble", b"verify", b"arm"})
 EXITS = {"OK": 0, "REFUSED": 10, "FAILED": 11}
 
 
@@ -67,8 +67,8 @@ class Shell:
 
     def attends(self, words: Sequence[str | bytes]) -> bool:
         """Whether this command is the attendant's; a line end in a word would be that of its line."""
-        native = self.attended and bool(words) and words[0] in ATTENDED
-        return native and not any("\n" in word if isinstance(word, str) else b"\n" in word for word in words)
+        sent = [_bytes(word) for word in words]
+        return self.attended and bool(sent) and sent[0] in ATTENDED and not any(b"\n" in word for word in sent)
 
     def run(
         self,
@@ -80,11 +80,10 @@ class Shell:
     ) -> Answer:
         """Run one command to its end; whatever it was, its answer has the form that the protocol promises."""
         attends = self.attends(words)
-        size = 0 if words and words[0] == "arm" else len(stdin)
         done = subprocess.run(
             [*prefix, *self.command(root, ["attend"] if attends else words)],
             check=False,
-            input=line(words, size) + stdin if attends else stdin,
+            input=told(words, stdin) if attends else stdin,
             capture_output=True,
             timeout=PATIENCE,
             env=self.environment,
@@ -125,8 +124,16 @@ class Shell:
 
 def line(words: Sequence[str | bytes], size: int, seconds: int = PATIENCE) -> bytes:
     """How a command is said to the attendant."""
-    raw = (word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word for word in words)
-    return b"%d %d " % (size, seconds) + b" ".join(raw) + b"\n"
+    return b"%d %d " % (size, seconds) + b" ".join(map(_bytes, words)) + b"\n"
+
+
+def told(words: Sequence[str | bytes], stdin: bytes) -> bytes:
+    """A command and its input; for `arm`, that is the word, which has no size."""
+    return line(words, 0 if _bytes(words[0]) == b"arm" else len(stdin)) + stdin
+
+
+def _bytes(word: str | bytes) -> bytes:
+    return word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word
 
 
 def answer_of(status: int, stdout: bytes) -> Answer:

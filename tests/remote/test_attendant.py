@@ -1,13 +1,10 @@
-"""The attendant: many commands in one process, each as if it were the only one; and nothing but the exact form of a line."""
+"""The attendant: many commands in one process, each as if it were the only one; nothing but exact lines."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +12,7 @@ from tests.remote.attended import Attendant
 from tests.remote.frontend import Frontend, check_tree, snapshot
 from tests.remote.hostile import GOOD
 from tests.remote.packs import FILES, Member, Stage, activation_name, content_member, objects_pack, pack, sha256, tar
-from tests.remote.shells import ATTENDED, PATIENCE, Answer, answer_of, line
+from tests.remote.shells import PATIENCE, line
 
 pytestmark = pytest.mark.parametrize("shell", ["attendant"], indirect=True)
 
@@ -197,6 +194,7 @@ def test_a_lock_that_another_holds_is_told_and_waited_for(frontend: Frontend) ->
         with frontend.locked():
             attendant.say(line(["receive", FIVE], len(STAGE.objects_pack())) + STAGE.objects_pack())
         assert attendant.answer().verdict == "OK"
+<<<<<<< HEAD
 
 
 # --- lines ---
@@ -451,3 +449,5 @@ def test_the_answer_to_a_command_of_its_own_is_that_of_the_only_one(frontend: Fr
     assert attendant.end()[2] in {0, 10}
     script = replace(frontend.shell, attended=False)
     assert script.run(frontend.root, "verify", SIX) == answer_of(10, f"{answer.lines[0]}\n".encode())
+=======
+>>>>>>> s7-remote

@@ -1,0 +1,176 @@
+"""The attendant, killed or failing at any change: a tree that serves, and the next command puts it right."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.remote.attended import Attendant
+from tests.remote.frontend import Frontend, check_tree
+from tests.remote.packs import activation_name
+from tests.remote.shells import Shell, attendant
+from tests.remote.test_crash import CRASHES, NEW, in_order
+from tests.remote.traces import strace, struck, traced
+
+pytestmark = pytest.mark.skipif(strace() is None, reason="strace is not installed, or this account may not use it")
+
+ATTENDED = ("receive", "assemble", "repair: receive", "repair: assemble", "arm")
+#: Each third change, and where there is time each; how many there are at least.
+STEPS = pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.long)], ids=["some", "any"])
+FEW = 7
+
+
+@pytest.fixture
+def attended(all_shells: dict[str, Shell]) -> Shell:
+    """One that ends where it finds the lock held: nobody else is there."""
+    return replace(attendant(all_shells["dash"].script), more={"LOCKSTEP_LOCK_WAIT": "0"})
+
+
+def copy(template: Frontend, root: Path, shell: Shell) -> Frontend:
+    subprocess.run(["cp", "-a", template.root, root], check=True)
+    return Frontend(shell, root)
+
+
+def put_right(frontend: Frontend, name: str, by: Shell) -> None:
+    crash = CRASHES[name]
+    # While what is served is replaced, it is away between two renames.
+    check_tree(frontend.root, served=name != "repair: assemble")
+    crash.heal(replace(frontend, shell=by))
+    check_tree(frontend.root)
+    if name in {"receive", "assemble"}:
+        assert frontend.names("incoming") == set()
+
+
+@STEPS
+@pytest.mark.parametrize("name", ATTENDED)
+def test_killed_at_any_change(
+    attended: Shell, all_shells: dict[str, Shell], ground: Path, name: str, step: int
+) -> None:
+    """The next command is the attendant's, or the script's."""
+    crash = CRASHES[name]
+    template = Frontend(attended, ground / "template")
+    crash.before(template)
+    turn, healers = 1, (attended, all_shells["dash"])
+    while True:
+        frontend = copy(template, ground / f"root{turn}", attended)
+        done = struck(frontend, turn, "signal=SIGKILL", *crash.words, stdin=crash.stdin)
+        assert done.returncode in {0, -signal.SIGKILL}, done
+        if done.returncode == 0:
+            break
+        assert b"\nOK\n" not in done.stdout
+        put_right(frontend, name, healers[turn // step % 2])
+        turn += step
+    assert done.stdout.endswith(b"\nOK\n"), done
+    # The counting was real.
+    assert turn > FEW
+
+
+@STEPS
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("name", ATTENDED)
+def test_any_change_that_fails_is_told_and_leaves_it_able_to_go_on(
+    attended: Shell, ground: Path, name: str, step: int, error: str
+) -> None:
+    crash = CRASHES[name]
+    template = Frontend(attended, ground / "template")
+    crash.before(template)
+    failures = 0
+    for turn in range(1 if error == "EIO" else 2, 100, step):
+        frontend = copy(template, ground / f"root{turn}", attended)
+        done = struck(frontend, turn, f"error={error}", *crash.words, stdin=crash.stdin)
+        assert done.stderr == b""
+        last = done.stdout.decode().splitlines()[-1].split(" ")
+        if last[0] == "OK":
+            # It was no change that counts (the cleaning up), or there was none any more, or there was another way.
+            if turn > 60:
+                break
+        else:
+            assert last[0] == "FAILED", done
+            assert (last[1] == "space") == (error == "ENOSPC"), done
+            failures += 1
+        put_right(frontend, name, attended)
+    assert failures > 1
+
+
+def test_what_a_killed_one_left_goes_with_the_next_command(attended: Shell, ground: Path) -> None:
+    frontend = Frontend(attended, ground / "root")
+    frontend.make()
+    slow = frontend.start("receive", NEW.activation, size=1000)
+    slow.say(NEW.objects_pack()[:20])
+    frontend.wait_for_scratch()
+    slow.process.kill()
+    assert slow.rest(killed=True) == b""
+    slow.process.wait()
+    assert len(frontend.names("incoming")) == 1
+    with Attendant(frontend) as other:
+        assert other.do("receive", activation_name(6), stdin=NEW.objects_pack()).verdict == "OK"
+        assert frontend.names("incoming") == set()
+    check_tree(frontend.root)
+
+
+# --- the order in which things get to the disk ---
+
+
+@pytest.fixture
+def frontend(attended: Shell, ground: Path) -> Frontend:
+    made = Frontend(attended, ground / "root")
+    made.make()
+    return made
+
+
+def test_a_fence_is_on_the_disk_before_it_is_armed_and_a_flip_before_its_marker_goes(frontend: Frontend) -> None:
+    frontend.place(4, 4, {4, 5})
+    link, new = f"ROOT/state/armed-{NEW.activation}", "ROOT/state/fence.new"
+    in_order(
+        traced(frontend, "arm", NEW.activation, stdin=f"GO {NEW.activation}\n".encode()),
+        *(f"fsync {new}", f"rename {new} ROOT/state/fence", "fsync ROOT/state"),
+        *(f"symlink activations/{NEW.activation} {link}", f"rename {link} ROOT/current", "fsync ROOT"),
+        f"unlink ROOT/ahead/{NEW.activation}",
+    )
+
+
+def test_who_was_armed_before_has_lost_the_right_before_the_fence_is_raised(frontend: Frontend) -> None:
+    frontend.place(4, 3, {3, 4, 5}, armed={4})
+    in_order(
+        traced(frontend, "arm", NEW.activation),
+        *(f"unlink ROOT/state/armed-{activation_name(4)}", "rename ROOT/state/fence.new ROOT/state/fence"),
+    )
+
+
+def test_objects_are_on_the_disk_before_they_get_their_names_and_a_stage_before_its_answer(frontend: Frontend) -> None:
+    content = f"ROOT/incoming/{NEW.activation}/objects"
+    made = traced(frontend, "receive", NEW.activation, stdin=NEW.objects_pack())
+    moved = next(each for each in made if each.startswith(f"rename {content}/"))
+    in_order(made, f"syncfs {content}", moved)
+    made = traced(frontend, "assemble", NEW.activation, stdin=NEW.links_pack())
+    placed = next(each for each in made if each.endswith(f" ROOT/activations/{NEW.activation}"))
+    in_order(made, placed, "syncfs ROOT")
+    # The look-up first, the activation last.
+    first, last = (
+        next(n for n, each in enumerate(made) if place in each.rpartition(" ")[2])
+        for place in ("ROOT/by-hash/", f"ROOT/releases/{NEW.release}")
+    )
+    assert first < last < made.index(placed)
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "EIO"])
+def test_where_the_system_does_not_do_it_sync_does(frontend: Frontend, error: str) -> None:
+    (frontend.root.parent / "bin").mkdir()
+    sync, called = frontend.root.parent / "bin/sync", frontend.root.parent / "called"
+    shell = replace(frontend.shell, path=f"{sync.parent}:{frontend.shell.path}")
+    own = replace(frontend, shell=shell)
+    for program, verdict in ((f"echo x >>{called}", b"OK"), ("exit 1", b"FAILED io sync failed")):
+        sync.write_text(f"#!/bin/sh\n{program}\n")
+        sync.chmod(0o755)
+        done = subprocess.run(
+            [str(strace()), "-qq", "-o", "/dev/null", "-e", f"inject=fsync,syncfs:error={error}",
+             *own.shell.command(own.root, ["attend"])],
+            input=b"%d 0 receive %s\n%b" % (len(NEW.objects_pack()), NEW.activation.encode(), NEW.objects_pack()),
+            check=False, capture_output=True, env=own.shell.environment,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == verdict
+    assert called.exists()
