@@ -70,6 +70,8 @@ class SshFleet:
         # The newest report when a step was last handed out, and the steps of others that are done here.
         self._seen = 0
         self._here: list[Future[None]] = []
+        # Whether the ledger said what was new when it was asked last.
+        self._told = True
 
     def ask(self, asks: Sequence[Ask], deliver: Deliver) -> None:
         """Begin these askings, side by side."""
@@ -176,7 +178,7 @@ class SshFleet:
             self._do_here(asks, deliver)
             return
         handouts = Handouts(self._number, handed, time.monotonic())
-        self._beside("reports", partial(self._poll, asks[0], handouts, memory, self._seen, deliver))
+        self._beside("reports", partial(self._wait, asks[0], handouts, memory, self._seen, deliver))
 
     def _newest(self, before: int) -> int:
         """The number of the newest report: what earlier coordinators were told answers nobody here."""
@@ -184,6 +186,15 @@ class SshFleet:
 
     def _do_here(self, asks: Sequence[Ask], deliver: Deliver) -> None:
         self._here += self._crew.begin(self._number, asks, deliver)
+
+    def _wait(self, first: Ask, handouts: Handouts, memory: str, before: int, deliver: Deliver) -> None:
+        """Whatever happens, each asking is answered: nobody else would tell the coordinator of it."""
+        try:
+            self._poll(first, handouts, memory, before, deliver)
+        except Exception as error:
+            log.exception("reports can't be waited for", deployment=self._number, step=str(first.step))
+            for ask in handouts.left:
+                deliver(failed(ask, error))
 
     def _poll(self, first: Ask, handouts: Handouts, memory: str, before: int, deliver: Deliver) -> None:
         limit = self._limit(first)
@@ -202,7 +213,7 @@ class SshFleet:
                 except UnansweredError:
                     silent = now > heard + SILENCE_SECONDS
             # Read after the leases: a worker lets go of its lease after it has reported.
-            for sequence, report in self._ledger.reports(self._number, before):
+            for sequence, report in self._new_reports(before):
                 before = sequence
                 if report.step is first.step and handouts.heard(report):
                     deliver(report)
@@ -213,6 +224,18 @@ class SshFleet:
             self._hand_out(handouts.again(time.monotonic()))
         for ask in handouts.left:
             deliver(unknown(ask, self._silent(ask, limit)).report)
+
+    def _new_reports(self, before: int) -> Sequence[tuple[int, Report]]:
+        """None where the ledger does not say: the next look asks again, until the step's time is over."""
+        try:
+            found = list(self._ledger.reports(self._number, before))
+        except LockstepError as error:
+            if self._told:
+                log.warning("the ledger does not tell reports, it is asked again", **error.problem.as_dict())
+            self._told = False
+            return ()
+        self._told = True
+        return found
 
     def _look(self, handouts: Handouts, memory: str) -> str:
         """What nobody works on any more, or will: the broker forgot it, or the worker that began it is gone."""

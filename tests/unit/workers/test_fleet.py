@@ -11,6 +11,7 @@ from typing import cast
 
 from orchestrator.domain.deployment import Outcome, Report, Step
 from orchestrator.domain.effects import Ask
+from orchestrator.domain.errors import UnansweredError
 from orchestrator.ports import Dispatch, Leases, Ledger
 from tests.protocol.simulation.ledger import MemoryLedger
 from tests.protocol.simulation.plans import plan
@@ -74,6 +75,20 @@ class Frontends:
         with self._lock:
             self.commands.append(command)
         return conversation(Channel(self._answering(name), command.armed), limit)
+
+
+class Failing(MemoryLedger):
+    """Tells no reports for a while, once it may fail: it raises these errors, one after the other."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self._errors = list(errors)
+        self.fails = False
+
+    def reports(self, number: int, after: int = 0) -> list[tuple[int, Report]]:
+        if self.fails and self._errors:
+            raise self._errors.pop(0)
+        return list(super().reports(number, after))
 
 
 class OneSession:
@@ -210,3 +225,24 @@ def test_the_reports_of_other_workers_wait_for_nobodys_turn() -> None:
         assert [(report.frontend, report.step) for report in fleet.hear(1)] == [("a", Step.STAGE)]
         go_on.set()
         fleet.hear(2 * AT_ONCE)
+
+
+def test_a_ledger_that_fails_is_asked_again() -> None:
+    ledger = Failing(*[UnansweredError("the ledger does not answer") for _ in range(3)])
+    with asked(Frontends(["a"], lambda _: silent), ledger) as fleet:
+        fleet.ask(Step.STAGE, ["a"])
+        ledger.fails = True
+        ledger.record(fleet.number, [Report("a", Step.STAGE, 1, Outcome.ACCEPTED)])
+        assert [report.outcome for report in fleet.hear(1)] == [Outcome.ACCEPTED]
+
+
+def test_where_waiting_itself_fails_all_who_are_left_are_unknown() -> None:
+    ledger = Failing(RuntimeError("a fault"))
+    with asked(Frontends(["a", "b"], lambda _: silent), ledger) as fleet:
+        fleet.ask(Step.STAGE, ["a", "b"])
+        ledger.fails = True
+        reports = fleet.hear(2)
+        assert {report.frontend for report in reports} == {"a", "b"}
+        assert {report.outcome for report in reports} == {Outcome.UNKNOWN}
+        assert {report.problem["what"] for report in reports} == {"an unexpected error"}
+        assert fleet.heard_all
