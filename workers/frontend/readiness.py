@@ -30,8 +30,8 @@ def ready(session: Session, wanted: bytes = b"") -> Ready:
     if found is None or found.probed.script != script_sha256():
         install(session)
         session.ask(Init(session.frontend.root), limit=SHORT_SECONDS)
-        found = probe(session, wanted)
-    if found is None or found.probed.script != script_sha256():
+        found = _probe(session, wanted)
+    if found.probed.script != script_sha256():
         raise UnansweredError("the frontend's script is not the one that was installed", where=session.frontend.name)
     return found
 
@@ -44,13 +44,17 @@ def install(session: Session) -> None:
 
 def probe(session: Session, wanted: bytes = b"") -> Ready | None:
     """The state; None where there is no script, no tree, or one of a version whose answers this one can't read."""
-    began = time.time()
     try:
-        probed = session.ask(Probe(session.frontend.root), stdin=[wanted], size=len(wanted), limit=SHORT_SECONDS)
+        return _probe(session, wanted)
     except (ScriptRefusedError, UnansweredError):
         if not session.alive:
             raise
         return None
+
+
+def _probe(session: Session, wanted: bytes) -> Ready:
+    began = time.time()
+    probed = session.ask(Probe(session.frontend.root), stdin=[wanted], size=len(wanted), limit=SHORT_SECONDS)
     ended = time.time()
     if not probed.clock:
         return Ready(probed, None, None)
