@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench import figures, tables
+from tests.bench.child import keep_bytecode
 from tests.bench.contained import PeerError
 from tests.bench.figures import LOCKSTEP, Figures, Results
 from tests.bench.goals import FEW, MANY, goals
@@ -36,6 +37,7 @@ MANY_MODULE = "tests.bench.many"
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Exit code 1 where a tool fails."""
     given = _parser().parse_args(arguments)
+    keep_bytecode()
     if given.tables is not None:
         _say_all(Results(figures.read(given.tables)), None)
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SECONDS = 60.0
+
+
+def keep_bytecode() -> None:
+    """Have what is started here run as an installed package does, its modules compiled once and not by each command."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class Child:

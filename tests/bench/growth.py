@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lab import Lab
+from tests.bench.child import keep_bytecode
 from tests.bench.deployed import STEPS, Deployed, Machine, deploy
 from tests.bench.many import numbers
 from tests.integration.operator import Operator, tree
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--lease", metavar="SECONDS", help="LOCKSTEP_LEASE_SECONDS")
     parser.add_argument("--dir", type=Path, help="where the labs have their place")
     given = parser.parse_args()
+    keep_bytecode()
     # What was started is ended as well where this is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     environment = {"LOCKSTEP_LEASE_SECONDS": given.lease} if given.lease else None

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.bench.child import keep_bytecode
 from tests.bench.deployed import PARTS, STEPS, Deployed, Machine, deploy
 from tests.bench.shared_servers import shared_servers
 from tests.integration.operator import Operator, tree
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--lease", metavar="SECONDS", help="LOCKSTEP_LEASE_SECONDS")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep ledgers and logs there")
     given = parser.parse_args()
+    keep_bytecode()
     # What was started is ended as well where this is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     failed = False
