@@ -25,7 +25,7 @@ from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 from redis.retry import Retry
 
-from orchestrator.adapters.lease import ANSWER_SECONDS, plain_url
+from orchestrator.adapters.broker import ANSWER_SECONDS, plain_url
 
 log = structlog.get_logger()
 

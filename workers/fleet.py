@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 
 import structlog
@@ -16,13 +16,14 @@ from orchestrator.domain.deployment import Report, Step
 from orchestrator.domain.effects import Ask, unknown
 from orchestrator.domain.errors import LockstepError, Problem, UnansweredError
 from orchestrator.ports import Dispatch, Leases, Ledger
-from workers.attempt import attempt
+from workers.attempt import attempt, failed
 from workers.crew import Crew
-from workers.frontend.armed import Armed
+from workers.frontend.armed import AT_ONCE, Armed
 from workers.frontend.job import Job
 from workers.frontend.steps import Detail, Steps
 from workers.handouts import Handouts
 from workers.rotation import let_in, take_out
+from workers.turns import Turns
 
 log = structlog.get_logger()
 
@@ -36,6 +37,9 @@ CHECK_SECONDS = 0.5
 SILENCE_SECONDS = 3.0
 #: Before a frontend is asked again after the commit, in seconds, times the attempt.
 BACKOFF_SECONDS = 0.5
+#: How often those who were given the word are looked at for their answers, in seconds, for any fleet and for each of
+#: its frontends: a look at one takes 3 microseconds.
+HEAR_SECONDS, HEAR_EACH = 0.005, 0.00002
 
 Deliver = Callable[[Report], None]
 
@@ -62,10 +66,12 @@ class SshFleet:
         self._crew = crew
         self._armed = Armed(steps)
         self._closed = threading.Event()
-        self._threads: ThreadPoolExecutor | None = None
+        self._turns = Turns(AT_ONCE, f"deployment-{number}")
         # The newest report when a step was last handed out, and the steps of others that are done here.
         self._seen = 0
         self._here: list[Future[None]] = []
+        # Whether the ledger said what was new when it was asked last.
+        self._told = True
 
     def ask(self, asks: Sequence[Ask], deliver: Deliver) -> None:
         """Begin these askings, side by side."""
@@ -92,42 +98,49 @@ class SshFleet:
         """End what is still open."""
         self._closed.set()
         self._armed.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._turns.close()
         for step in self._here:
             step.cancel()
         self._steps.hang_up(self._number)
 
     # ── in this process ──
 
-    def _pool(self, size: int) -> ThreadPoolExecutor:
-        # One thread for each frontend of the fleet: they wait for the network, not for the processor.
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(max(size, 4), thread_name_prefix=f"deployment-{self._number}")
-        return self._threads
-
     def _each(self, asks: Sequence[Ask], deliver: Deliver, act: Callable[[Job], Detail]) -> None:
+        """So many at a time; each one's limits count from when its turn has come."""
+
         def work(ask: Ask) -> None:
-            if ask.attempt > 1:
-                self._closed.wait(BACKOFF_SECONDS * (ask.attempt - 1))
             deliver(attempt(ask, lambda: act(self._jobs(ask.frontend))))
 
         for ask in asks:
-            self._pool(len(asks)).submit(work, ask)
+            self._turns.give(partial(work, ask), after=BACKOFF_SECONDS * (ask.attempt - 1))
+
+    def _beside(self, name: str, work: Callable[[], None]) -> None:
+        """In a thread of its own: what waits for many waits for nobody's turn."""
+        threading.Thread(target=work, name=f"deployment-{self._number}-{name}", daemon=True).start()
 
     def _activate(self, asks: Sequence[Ask], deliver: Deliver) -> None:
         """The word to every open channel, then the answers; frontends without one are asked on their own."""
-        armed = [ask for ask in asks if self._armed.waits(ask.frontend)]
-        limits = {ask.frontend: self._jobs(ask.frontend).fleet.policy.activate_seconds for ask in armed}
+        armed = {ask.frontend: ask for ask in asks if self._armed.waits(ask.frontend)}
+        limits = {name: self._jobs(name).fleet.policy.activate_seconds for name in armed}
         unsent = self._armed.give_word(limits)
+        for name, error in unsent.items():
+            deliver(failed(armed[name], error))
+        self._each([ask for ask in asks if ask.frontend not in armed], deliver, self._steps.activate)
+        if waiting := [ask for name, ask in armed.items() if name not in unsent]:
+            self._beside("answers", partial(self._hear, waiting, deliver))
 
-        def hear(job: Job) -> Detail:
-            if job.frontend.name in unsent:
-                raise unsent[job.frontend.name]
-            return self._armed.answer(job.frontend.name)
-
-        self._each(armed, deliver, hear)
-        self._each([ask for ask in asks if ask not in armed], deliver, self._steps.activate)
+    def _hear(self, waiting: list[Ask], deliver: Deliver) -> None:
+        """The answers to the word as they come. One that never comes holds back no other."""
+        while waiting:
+            silent = []
+            for ask in waiting:
+                if self._armed.answered(ask.frontend):
+                    deliver(attempt(ask, partial(self._armed.answer, ask.frontend)))
+                else:
+                    silent.append(ask)
+            waiting = silent
+            if self._closed.wait(HEAR_SECONDS + HEAR_EACH * len(waiting)):
+                return
 
     def _drain(self, job: Job) -> Detail:
         """Out of rotation, in the ledger as well, so that whoever takes over knows."""
@@ -165,7 +178,7 @@ class SshFleet:
             self._do_here(asks, deliver)
             return
         handouts = Handouts(self._number, handed, time.monotonic())
-        self._pool(len(asks) + 1).submit(self._poll, asks[0], handouts, memory, self._seen, deliver)
+        self._beside("reports", partial(self._wait, asks[0], handouts, memory, self._seen, deliver))
 
     def _newest(self, before: int) -> int:
         """The number of the newest report: what earlier coordinators were told answers nobody here."""
@@ -173,6 +186,15 @@ class SshFleet:
 
     def _do_here(self, asks: Sequence[Ask], deliver: Deliver) -> None:
         self._here += self._crew.begin(self._number, asks, deliver)
+
+    def _wait(self, first: Ask, handouts: Handouts, memory: str, before: int, deliver: Deliver) -> None:
+        """Whatever happens, each asking is answered: nobody else would tell the coordinator of it."""
+        try:
+            self._poll(first, handouts, memory, before, deliver)
+        except Exception as error:
+            log.exception("reports can't be waited for", deployment=self._number, step=str(first.step))
+            for ask in handouts.left:
+                deliver(failed(ask, error))
 
     def _poll(self, first: Ask, handouts: Handouts, memory: str, before: int, deliver: Deliver) -> None:
         limit = self._limit(first)
@@ -191,7 +213,7 @@ class SshFleet:
                 except UnansweredError:
                     silent = now > heard + SILENCE_SECONDS
             # Read after the leases: a worker lets go of its lease after it has reported.
-            for sequence, report in self._ledger.reports(self._number, before):
+            for sequence, report in self._new_reports(before):
                 before = sequence
                 if report.step is first.step and handouts.heard(report):
                     deliver(report)
@@ -202,6 +224,18 @@ class SshFleet:
             self._hand_out(handouts.again(time.monotonic()))
         for ask in handouts.left:
             deliver(unknown(ask, self._silent(ask, limit)).report)
+
+    def _new_reports(self, before: int) -> Sequence[tuple[int, Report]]:
+        """None where the ledger does not say: the next look asks again, until the step's time is over."""
+        try:
+            found = list(self._ledger.reports(self._number, before))
+        except LockstepError as error:
+            if self._told:
+                log.warning("the ledger does not tell reports, it is asked again", **error.problem.as_dict())
+            self._told = False
+            return ()
+        self._told = True
+        return found
 
     def _look(self, handouts: Handouts, memory: str) -> str:
         """What nobody works on any more, or will: the broker forgot it, or the worker that began it is gone."""

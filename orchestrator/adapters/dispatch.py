@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from orchestrator.adapters.lease import ANSWER_SECONDS, plain_url
-from orchestrator.domain.batch import Batch
+from orchestrator.adapters.broker import ANSWER_SECONDS, plain_url
 from orchestrator.domain.deployment import Step
 from orchestrator.domain.errors import UnansweredError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.domain.batch import Batch
 
 COORDINATE = "lockstep.deployment.coordinate"
 WATCH = "lockstep.deployment.watch"

@@ -1,11 +1,10 @@
-"""The files of the inventory and of the hooks, with their problems as the errors that an operator sees."""
+"""The file of the inventory, with its problems as the errors that an operator sees."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from inventory import hooks, loader
-from inventory.hooks import Hooks
+from inventory import loader
 from inventory.model import Fleet, Inventory
 from inventory.problem import InventoryError, InventoryProblem
 from inventory.selection import SelectionError, select
@@ -20,17 +19,6 @@ def load_inventory(path: Path) -> Inventory:
         first, *others = error.problems
         more = f"and {len(others)} more: lockstep inventory check {path}" if others else manual(first)
         raise usage(first, more) from error
-
-
-def load_hooks(path: Path) -> Hooks:
-    """The hooks in a file; none where there is no file. Raises `UsageError` with its first problem."""
-    if not path.exists():
-        return Hooks()
-    try:
-        return hooks.load(path)
-    except InventoryError as error:
-        first, *others = error.problems
-        raise usage(first, f"and {len(others)} more" if others else f"the manual is {hooks.EXAMPLE}") from error
 
 
 def select_fleet(inventory: Inventory, text: str) -> Fleet:

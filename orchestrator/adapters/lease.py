@@ -7,7 +7,6 @@ that dies, or whose machine vanishes, renews nothing, and the key goes by itself
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import threading
 import time
@@ -20,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from orchestrator.adapters.broker import ANSWER_SECONDS, plain_url
 from orchestrator.domain.errors import UnansweredError
 
 log = structlog.get_logger()
@@ -29,9 +29,6 @@ RENEWALS = 4
 #: And at least so often, in seconds, however long it lasts: whoever looks for what nobody leads waits no longer for a
 #: holder to come back to a Redis that was emptied (orchestrator/services/recovery.py, `GRACE_SECONDS`).
 RENEW_SECONDS = 0.3
-#: How long Redis has for an answer, in seconds.
-ANSWER_SECONDS = 1.0
-
 
 #: Lets go of a lease that still carries the token: KEYS[1] with ARGV[1].
 RELEASE = """
@@ -157,14 +154,6 @@ class RedisLease:
 def key(name: str) -> str:
     """The key of a lease in Redis."""
     return f"lockstep:lease:{name}"
-
-
-def plain_url(broker_url: str) -> str:
-    """The URL of a broker as redis-py reads it: Celery has its own words for a Unix socket and a database there."""
-    if not broker_url.startswith("redis+socket://"):
-        return broker_url
-    url = broker_url.replace("redis+socket://", "unix://", 1)
-    return re.sub(r"([?&])virtual_host=/?", r"\1db=", url)
 
 
 @contextmanager

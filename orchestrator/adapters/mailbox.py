@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from orchestrator.adapters.lease import ANSWER_SECONDS, plain_url
+from orchestrator.adapters.broker import ANSWER_SECONDS, plain_url
 from orchestrator.domain.errors import Problem, UnansweredError
 
 #: How long an answer that nobody fetches is kept, in seconds.

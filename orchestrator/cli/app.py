@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +18,10 @@ HELP = (
     "Moves a fleet of frontends from one release to the next, all or none.\n\n"
     "Exit codes: 0 done; 1 aborted, nothing changed; 2 usage; 3 the outcome is still open."
 )
+
+
+#: How many new objects there are before Python looks for rings among them; its default is 700.
+NEW_OBJECTS = 20_000
 
 
 class Command(NamedTuple):
@@ -71,10 +77,22 @@ def typed(given: Sequence[str]) -> typer.Typer:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. Every error that Lockstep raises on purpose ends here."""
+    """Run the command line: without `arguments`, that of this process. Every error raised on purpose ends here."""
+    if arguments is None:
+        _collect_less()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         typed(given)(given)
     except LockstepError as error:
         print_error(error, as_json="--json" in given)
         sys.exit(exit_code(error))
+
+
+def _collect_less() -> None:
+    """Hardly look for garbage while modules are loaded, which is when most objects come, and not at all at the end.
+
+    All of it stays until the process ends. To look through it again and again takes 0.1 s of a command's 1.2 s, and
+    0.2 s once the command is over. Whatever has to be closed in time is closed by somebody, not by the collector.
+    """
+    gc.set_threshold(NEW_OBJECTS)
+    atexit.register(gc.freeze)

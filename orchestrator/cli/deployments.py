@@ -23,8 +23,8 @@ from orchestrator.cli.updates import AcceptIncompatible, AcceptOutdated, NewBuil
 from orchestrator.domain.deployment import Deployment, Plan
 from orchestrator.domain.errors import ConflictError, UsageError
 from orchestrator.domain.release import VERSION
-from orchestrator.services.coordinator import found
 from orchestrator.services.deployments import Deploying, Schedule, last_committed, previous_committed
+from orchestrator.services.lookup import found
 from orchestrator.services.rotation import present_rotation
 from orchestrator.services.views import deployment_view, plan_view
 

@@ -14,7 +14,7 @@ from orchestrator.cli.output import AsJson, print_json, results
 from orchestrator.cli.progress import report_line, trouble_lines
 from orchestrator.cli.updates import update_lines
 from orchestrator.services.audits.views import fleet_audit_view
-from orchestrator.services.coordinator import found
+from orchestrator.services.lookup import found
 from orchestrator.services.views import deployment_view, deployment_with_reports, fleet_view
 
 app = typer.Typer(no_args_is_help=True)

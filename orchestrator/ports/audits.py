@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.audit.audit import Audit, AuditPlan, Known, Outcome
-from orchestrator.domain.audit.expectation import Expectation
-from orchestrator.domain.audit.finding import Identity
-from orchestrator.domain.audit.history import History
-from orchestrator.domain.audit.observation import Seen
+if TYPE_CHECKING:
+    from orchestrator.domain.audit.audit import Audit, AuditPlan, Known, Outcome
+    from orchestrator.domain.audit.expectation import Expectation
+    from orchestrator.domain.audit.finding import Identity
+    from orchestrator.domain.audit.history import History
+    from orchestrator.domain.audit.observation import Seen
 
 
 class Audits(Protocol):

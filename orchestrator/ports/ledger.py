@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.build import Build
-from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Step, Trouble
-from orchestrator.domain.rotation import Drain
 from orchestrator.domain.trail import ITSELF
+
+if TYPE_CHECKING:
+    from orchestrator.domain.build import Build
+    from orchestrator.domain.deployment import Decision, Deployment, Plan, Report, State, Step, Trouble
+    from orchestrator.domain.rotation import Drain
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.access import Grant
-from orchestrator.domain.delivery import Answer, Delivery
-from orchestrator.domain.lifetime.plan import DeploymentPlan
-from orchestrator.domain.trail import Action, Entry
-from orchestrator.domain.trigger import Claim, Trigger
+if TYPE_CHECKING:
+    from orchestrator.domain.access import Grant
+    from orchestrator.domain.delivery import Answer, Delivery
+    from orchestrator.domain.lifetime.plan import DeploymentPlan
+    from orchestrator.domain.trail import Action, Entry
+    from orchestrator.domain.trigger import Claim, Trigger
 
 
 @dataclass(frozen=True, slots=True)

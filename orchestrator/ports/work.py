@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from orchestrator.domain.adoption.errand import Errand as AdoptionErrand
-from orchestrator.domain.adoption.errand import Taken
-from orchestrator.domain.adoption.site import Site
-from orchestrator.domain.batch import Batch
-from orchestrator.domain.deployment import Report
-from orchestrator.domain.effects import Ask, GateName
-from orchestrator.domain.errors import Problem
-from orchestrator.domain.release import Content, Manifest
-from orchestrator.ota.doctor.look import Errand, Look, Unseen
+# For annotations alone: to make the classes of what every port speaks of takes 50 ms, and no command needs them all.
+if TYPE_CHECKING:
+    from orchestrator.domain.adoption.errand import Errand as AdoptionErrand
+    from orchestrator.domain.adoption.errand import Taken
+    from orchestrator.domain.adoption.site import Site
+    from orchestrator.domain.batch import Batch
+    from orchestrator.domain.deployment import Report
+    from orchestrator.domain.effects import Ask, GateName
+    from orchestrator.domain.errors import Problem
+    from orchestrator.domain.release import Content, Manifest
+    from orchestrator.ota.doctor.look import Errand, Look, Unseen
 
 
 class Fleet(Protocol):

@@ -32,10 +32,10 @@ from orchestrator.domain.effects import (
     Prepare,
     Rest,
 )
-from orchestrator.domain.errors import UsageError
 from orchestrator.domain.skew import Flip, skew
 from orchestrator.ports import Deployments, Fleet, GateRun
 from orchestrator.services.gates import Gatekeeper, nobody
+from orchestrator.services.lookup import found
 
 log = structlog.get_logger()
 
@@ -219,14 +219,6 @@ class Coordinator:
             bound.info("answered", **report.detail)
         else:
             bound.warning("answered", **report.problem)
-
-
-def found(ledger: Deployments, number: int) -> Deployment:
-    """The deployment's row; `UsageError` where there is none."""
-    deployment = ledger.deployment(number)
-    if deployment is None:
-        raise UsageError(f"there is no deployment {number}", remedy="see: lockstep history")
-    return deployment
 
 
 def max_drained(snapshot: Mapping[str, object]) -> int:

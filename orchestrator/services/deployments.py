@@ -15,7 +15,7 @@ from orchestrator.domain.errors import ConflictError, ForbiddenError, LockstepEr
 from orchestrator.domain.update import NO_CONSENT, Consent
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Builds, Clock, Deployments, Dispatch, Ledger
-from orchestrator.services.coordinator import found
+from orchestrator.services.lookup import found
 from orchestrator.services.releases import described
 from orchestrator.services.rotation import known_frontend, present_rotation
 from orchestrator.services.updates import Updating

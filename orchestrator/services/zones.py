@@ -17,8 +17,8 @@ from orchestrator.domain.errors import ForbiddenError, LockstepError, Unanswered
 from orchestrator.domain.trigger import Claim, Trigger
 from orchestrator.domain.zone import Request, Step, apps_of, content, failure, finished, name_of, prepared, success
 from orchestrator.ports import Clock, Results, Triggers
-from orchestrator.services.coordinator import found
 from orchestrator.services.deployments import Deploying, Schedule, last_committed
+from orchestrator.services.lookup import found
 from orchestrator.services.triggers import actor_of, held, serves
 
 #: After so long, what was begun and set off no deployment was interrupted.

@@ -11,8 +11,8 @@ from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import actor, choose, deploying
 from orchestrator.cli.progress import outcome
 from orchestrator.domain.deployment import Deployment, State
-from orchestrator.services.coordinator import found
 from orchestrator.services.deployments import Schedule
+from orchestrator.services.lookup import found
 from orchestrator.settings import Settings
 from tests.integration.operator import PATIENCE, Operator
 

@@ -20,8 +20,9 @@ from sqlalchemy.types import TypeEngine
 import orchestrator.adapters.ledger
 from orchestrator.adapters.ledger.database import Database
 from orchestrator.adapters.ledger.engine import MIGRATIONS, open_engine, revision, upgrade
+from orchestrator.adapters.ledger.indexes import metadata
 from orchestrator.adapters.ledger.repository import SqlLedger
-from orchestrator.adapters.ledger.tables import REVISION, metadata
+from orchestrator.adapters.ledger.tables import REVISION
 from orchestrator.domain.audit import audit, finding, healing
 from orchestrator.domain.deployment import Decision, Healing, Kind, Outcome, State, Step
 from orchestrator.domain.errors import LockstepError

@@ -16,8 +16,8 @@ from orchestrator.bootstrap import Lockstep
 from orchestrator.cli.deployments import deploying
 from orchestrator.cli.progress import outcome
 from orchestrator.domain.deployment import Decision, Deployment, Outcome, State, Step
-from orchestrator.services.coordinator import found
 from orchestrator.services.deployments import Schedule, last_committed
+from orchestrator.services.lookup import found
 from orchestrator.settings import Settings
 from tests.integration.operator import Operator, tree, wait_until
 from tests.partitions.network import PREFIX, Network

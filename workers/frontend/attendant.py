@@ -62,6 +62,10 @@ class Attendant:
                 self._conversation, self._lent = None, conversation
             return conversation
 
+    def lends(self, conversation: Conversation) -> bool:
+        """Whether it is the one that was lent: it goes on after the answer."""
+        return conversation is self._lent
+
     def back(self, conversation: Conversation) -> tuple[bytes, int | None] | None:
         """The rest of the answer as of `do`, where it is the one that was lent; with it, the attendant has no work."""
         if conversation is not self._lent:

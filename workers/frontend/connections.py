@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inventory.model import Frontend
+from orchestrator.domain.errors import UnansweredError
 from workers.frontend.transport import CONNECT_SECONDS, Session, connect
 
 #: A connection that nobody used for this long is closed, in seconds: a deployment that is held may rest for days.
@@ -26,6 +27,8 @@ class _Place:
     session: Session | None = None
     used: float = 0.0
     opened: int = 0
+    #: Nobody finds it any more: what were opened for it from now on would never be closed.
+    left: bool = False
 
 
 class Connections:
@@ -48,23 +51,27 @@ class Connections:
     def session(self, deployment: int, frontend: Frontend, limit: float = CONNECT_SECONDS) -> Session:
         """The session to this frontend, opened within `limit` seconds if there is none that stands.
 
-        Errors as of `transport.connect`.
+        Errors as of `transport.connect`; `UnansweredError` as well where the deployment is closed meanwhile.
         """
         self.close_idle()
         with self._lock:
-            place = self._places.setdefault((deployment, frontend.name), _Place(used=time.monotonic()))
+            place = self._places.setdefault((deployment, frontend.name), _Place())
+            place.used = time.monotonic()
         with place.lock:
             place.used = time.monotonic()
-            if place.session is None or not place.session.alive or place.session.frontend != frontend:
-                if place.session is not None:
-                    place.session.close()
+            if place.session is not None and place.session.alive and place.session.frontend == frontend:
+                return place.session
+            if place.session is not None:
+                place.session.close()
                 place.session = None
-                deadline = place.used + min(limit, CONNECT_SECONDS)
-                place.session = self._take(frontend, min(TRY_SECONDS, limit / 2))
-                if place.session is None:
-                    place.session = self._open(frontend, max(0.1, deadline - time.monotonic()))
-                    place.opened += 1
-            return place.session
+            if place.left:
+                raise _left(frontend)
+            deadline = place.used + min(limit, CONNECT_SECONDS)
+            session = self._take(frontend, min(TRY_SECONDS, limit / 2))
+            if session is None:
+                session = self._open(frontend, max(0.1, deadline - time.monotonic()))
+                place.opened += 1
+            return self._put(place, session)
 
     def opened(self, deployment: int, frontend: str) -> int:
         """How many connections this process opened to the frontend for this deployment: none where it had one."""
@@ -81,7 +88,7 @@ class Connections:
         with self._lock:
             idle = [key for key, place in self._places.items() if _is_idle(place, limit)]
             kept = [frontend for frontend, (_, since) in self._kept.items() if since < limit]
-            sessions = [self._places.pop(key).session for key in idle]
+            sessions = [self._pop(key) for key in idle]
             sessions += [self._kept.pop(frontend)[0] for frontend in kept]
         for session in sessions:
             if session is not None:
@@ -93,9 +100,8 @@ class Connections:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            sessions = [place.session for place in self._places.values()]
+            sessions = [self._pop(key) for key in list(self._places)]
             sessions += [session for session, _ in self._kept.values()]
-            self._places.clear()
             self._kept.clear()
         for session in sessions:
             if session is not None:
@@ -110,11 +116,27 @@ class Connections:
         session.close()
         return None
 
+    def _put(self, place: _Place, session: Session) -> Session:
+        """It has its place, unless that was left while it was opened."""
+        with self._lock:
+            if not place.left:
+                place.session = session
+                return session
+        session.close()
+        raise _left(session.frontend)
+
+    def _pop(self, key: tuple[int, str]) -> Session | None:
+        """Leave a place: its session. Call it under the lock."""
+        place = self._places.pop(key, None)
+        if place is None:
+            return None
+        place.left = True
+        return place.session
+
     def _leave(self, keys: list[tuple[int, str]]) -> None:
         for key in keys:
             with self._lock:
-                place = self._places.pop(key, None)
-                session = None if place is None else place.session
+                session = self._pop(key)
                 if session is not None and self._may_be_kept(session):
                     self._kept[session.frontend] = session, time.monotonic()
                     self._close_later()
@@ -138,6 +160,15 @@ class Connections:
         with self._lock:
             self._timer = None
             self._close_later()
+
+
+def _left(frontend: Frontend) -> UnansweredError:
+    return UnansweredError(
+        "the deployment's connections are closed",
+        where=frontend.name,
+        expected="a connection as long as somebody leads the deployment here",
+        found="it was closed while the connection was opened",
+    )
 
 
 def _is_idle(place: _Place, limit: float) -> bool:

@@ -26,10 +26,10 @@ class Conversation:
         self._stdout = bytearray()
         self.stderr = b""
 
-    def extend(self, limit: float) -> None:
-        """Give what follows `limit` seconds from now."""
+    def extend(self, limit: float, since: float | None = None) -> None:
+        """Give what follows `limit` seconds from now, or from `since` (of `time.monotonic`)."""
         self._limit = limit
-        self._deadline = time.monotonic() + limit
+        self._deadline = (time.monotonic() if since is None else since) + limit
 
     def feed(self, chunks: Iterable[bytes]) -> None:
         """Send standard input and end it. A command that ends early gets no more: its answer says why."""
@@ -128,6 +128,23 @@ class Conversation:
         return bool(self._channel.closed or self._channel.eof_received)
 
     @property
+    def over(self) -> bool:
+        """Whether the other end will say nothing any more, and its exit status is known: `finish` waits for nothing."""
+        return bool(self._channel.status_event.is_set()) and self.ended
+
+    @property
+    def answered(self) -> bool:
+        """Whether what has come ends with a verdict: `answer` waits for nothing. Takes in what is there."""
+        if self._channel.recv_ready():
+            self._stdout += self._channel.recv(65536)
+        return _verdict(self._stdout) is not None
+
+    @property
+    def late(self) -> bool:
+        """Whether its time is over."""
+        return time.monotonic() >= self._deadline
+
+    @property
     def complaints(self) -> str:
         """What the command wrote to standard error, as far as it was read."""
         return self.stderr.decode("utf-8", "replace")
@@ -150,9 +167,10 @@ class Conversation:
 
     def _wait(self) -> None:
         left = self._deadline - time.monotonic()
-        if left <= 0:
+        # What is here is not too late, whenever it is read.
+        if left <= 0 and not self.ended:
             raise self._late()
-        self._channel.settimeout(left)
+        self._channel.settimeout(max(0.0, left))
 
     def _late(self) -> UnansweredError:
         return UnansweredError(

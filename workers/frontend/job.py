@@ -18,7 +18,7 @@ from orchestrator.domain.retention import Keeping, retained
 from orchestrator.ota.expected import Questions
 from orchestrator.ota.layouts import layout
 from orchestrator.ports import Artifacts, Deployments
-from orchestrator.services.coordinator import found
+from orchestrator.services.lookup import found
 from orchestrator.services.releases import described
 from workers.distribution.packs import link_pack
 from workers.frontend.commands import Probed

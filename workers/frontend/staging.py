@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -11,7 +11,7 @@ import structlog
 
 from orchestrator.domain.errors import RefusedError
 from orchestrator.ports import Artifacts
-from workers.distribution.packs import Pack, PackShelf, chunks
+from workers.distribution.packs import Form, Pack, PackShelf, chunks
 from workers.distribution.peers import PACKS, SMALL, Peers, Way, pack_name
 from workers.frontend.answers import ScriptRefusedError
 from workers.frontend.commands import Assemble, Probed, Receive, Source
@@ -20,8 +20,10 @@ from workers.frontend.transport import Session
 
 log = structlog.get_logger()
 
-#: While objects arrive, they lie on the frontend's disk twice: as a pack and unpacked. Beyond that, in bytes.
+#: What is left beside what `room` counts, for directories, links and what else is written, in bytes.
 SPARE_BYTES = 4 << 20
+#: File systems give files whole blocks, mostly of so many bytes.
+BLOCK_BYTES = 4096
 #: How many other frontends one asks for a pack before the worker sends it.
 TRIES = 2
 
@@ -53,8 +55,8 @@ class Staging:
         """What `probed` says that the frontend lacks of `held`; adds to `sent`."""
         missing = held.objects_of(probed.missing)
         if missing:
-            _check_space(job, held, missing, probed)
             with self._shelf.pack(missing, self.opener(held.layout.generated)) as pack:
+                _check_space(job, held, missing, probed, pack)
                 self._send(job, session, held, missing, pack, sent)
             sent.objects += len(missing)
         links = held.links(probed.missing)
@@ -73,7 +75,7 @@ class Staging:
 
     def _send(self, job: Job, session: Session, held: Held, missing: list[str], pack: Pack, sent: Sent) -> None:
         root, limit = job.frontend.root, job.fleet.policy.stage_seconds
-        if not job.fleet.policy.peers or pack.size < SMALL or len(job.fleet.frontends) == 1:
+        if not _handed_on(job, pack):
             session.ask(Receive(root, held.name, pack.form), stdin=chunks(pack.source), size=pack.size, limit=limit)
             sent.bytes += pack.size
             return
@@ -121,11 +123,28 @@ def _can_not_fetch(error: BaseException) -> bool:
     return isinstance(error, ScriptRefusedError) and error.code == "nocurl"
 
 
-def _check_space(job: Job, held: Held, missing: list[str], probed: Probed) -> None:
+def _handed_on(job: Job, pack: Pack) -> bool:
+    """Whether frontends give it to each other, and some keep it for that."""
+    return job.fleet.policy.peers and pack.size >= SMALL and len(job.fleet.frontends) > 1
+
+
+def room(pack: Pack, sizes: Iterable[int], *, kept: bool) -> int:
+    """The most that lies on a frontend's disk at a time until it has the objects of these sizes, in bytes.
+
+    By the script in shell, which needs the most: it unpacks a compressed pack into a tar, removes the one that came
+    unless it is `kept`, and makes objects of the tar. (With perl there is no such tar.)
+    """
+    objects = sum(-(-size // BLOCK_BYTES) * BLOCK_BYTES for size in sizes)
+    if pack.form is Form.TAR:
+        return pack.size + objects
+    return pack.whole + (pack.size + objects if kept else max(pack.size, objects))
+
+
+def _check_space(job: Job, held: Held, missing: list[str], probed: Probed, pack: Pack) -> None:
     """`RefusedError` before anything is sent, where it could not be held."""
     generated = {sha: len(content) for sha, content in held.layout.generated.items()}
     sizes = {**job.prepared.sizes, **generated}
-    needed = 2 * sum(sizes[sha] for sha in missing) + SPARE_BYTES
+    needed = room(pack, (sizes[sha] for sha in missing), kept=_handed_on(job, pack)) + SPARE_BYTES
     if probed.free < needed:
         raise RefusedError(
             "too little space on the disk",

@@ -103,7 +103,7 @@ class Steps:
     def verify(self, job: Job) -> Detail:
         """Hash every file on the disk, then ask for them over HTTP."""
         began = time.monotonic()
-        name, fleet = job.deployment.name, job.fleet
+        fleet = job.fleet
         session = self.session(job, fleet.policy.verify_seconds)
         if (healing := job.deployment.plan.healing) is not None:
             Mending(session, job, healing, fleet.policy.verify_seconds).prove()
@@ -112,22 +112,14 @@ class Steps:
         sample = None if fleet.policy.verify == "all" else fleet.policy.verify
         seed = f"{job.deployment.id}/{job.frontend.name}"
         activation = job.deployment.activation
-        files = 0
+        asked = (expected for _, expected in job.prepared.questions.asked(sample, seed))
         with Served(fleet, job.frontend) as served:
-            digests = {p.app: served.manifest_digest(p, name) for p in activation.placements}
-            # Where a digest differs, the fleet's verdict says so; asking for files would only repeat it.
-            if all(digests[p.app] == p.digest for p in activation.placements):
-                served.check_activation(activation, name)
-                for _, expected in job.prepared.questions.asked(sample, seed):
-                    served.check(expected, name)
-                    files += 1
-            if healing is not None:
-                # Nobody flips it, and nobody confirms it later.
-                served.check_activation(activation, None)
+            # A frontend that is healed nobody flips, and nobody confirms it later.
+            verified = served.verify(activation, asked, unpinned=healing is not None)
             requests = served.requests
         return {
-            "served": digests,
-            "files": files,
+            "served": verified.digests,
+            "files": verified.files,
             "requests": requests,
             "seconds": round(time.monotonic() - began, 3),
         }

@@ -150,6 +150,12 @@ class Session:
                 conversation.close()
         return self._understood(command, conversation.complaints, stdout, status)
 
+    def finished(self, conversation: Conversation) -> bool:
+        """Whether `finish` would wait for nothing: the whole answer is here. Safe to ask as often as one likes."""
+        if self._attendant.lends(conversation):
+            return conversation.answered or conversation.ended
+        return conversation.over
+
     def script_replaced(self) -> None:
         """Whoever attends here ran the one before."""
         self._attendant.forget()

@@ -11,7 +11,7 @@ import structlog
 from inventory.model import Fleet
 from orchestrator.domain.errors import LockstepError, Problem, UsageError
 from orchestrator.ota.doctor.look import Errand, Unseen
-from orchestrator.services.coordinator import found
+from orchestrator.services.lookup import found
 from workers.bootstrap import Workshop
 from workers.frontend.looking import look_at
 from workers.frontend.steps import problem_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import weakref
 from pathlib import Path
@@ -45,7 +46,7 @@ def open_engine(url: str) -> Engine:
                 expected="sqlite or postgresql",
                 found=other,
             )
-    _part_at_fork(engine)
+    _close_in_time(engine)
     return engine
 
 
@@ -101,8 +102,11 @@ def _migrate(connection: Connection, place: str) -> None:
     command.upgrade(config, "head")
 
 
-def _part_at_fork(engine: Engine) -> None:
-    """Let a child process have connections of its own.
+def _close_in_time(engine: Engine) -> None:
+    """Close idle connections when the process ends, and let a child process have connections of its own.
+
+    The last to close a file of SQLite's brings into it what its log holds, and removes the log. At the end of a process
+    that would be left to Python's collector, which may not look any more.
 
     A socket that two processes share mixes their answers up, and SQLite takes a parent's locks for the child's own.
     So idle connections are closed before the fork; the child forgets what the parent's threads hold, and opens others.
@@ -117,4 +121,5 @@ def _part_at_fork(engine: Engine) -> None:
         if (mine := reference()) is not None:
             mine.dispose(close=False)
 
+    atexit.register(close_idle)
     os.register_at_fork(before=close_idle, after_in_child=forget)

@@ -24,7 +24,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    text,
 )
 
 from orchestrator.domain.errors import LockstepError
@@ -137,25 +136,6 @@ deployments = Table(
     CheckConstraint(ENDED, name="ended"),
 )
 
-#: One open deployment per fleet: the database itself says so.
-one_open = Index(
-    "uq_deployments_open",
-    deployments.c.fleet,
-    unique=True,
-    sqlite_where=text("ended_at IS NULL"),
-    postgresql_where=text("ended_at IS NULL"),
-)
-
-#: An epoch is one deployment's. Readmissions and healing bring frontends to an epoch that was committed before.
-one_of_epoch = Index(
-    "uq_deployments_epoch",
-    deployments.c.fleet,
-    deployments.c.epoch,
-    unique=True,
-    sqlite_where=text("kind NOT IN ('readmit', 'heal')"),
-    postgresql_where=text("kind NOT IN ('readmit', 'heal')"),
-)
-
 #: Installed apps in the field (docs/ota.md, "Builds in the field").
 builds = Table(
     "builds",
@@ -190,16 +170,6 @@ drains = Table(
     Column("lifted_at", UtcDateTime),
     Column("problem", JSON, nullable=False),
     sqlite_autoincrement=True,
-)
-
-#: A frontend is out of rotation once.
-one_drain = Index(
-    "uq_drains_standing",
-    drains.c.fleet,
-    drains.c.frontend,
-    unique=True,
-    sqlite_where=text("lifted_at IS NULL"),
-    postgresql_where=text("lifted_at IS NULL"),
 )
 
 reports = Table(
@@ -325,15 +295,6 @@ deliveries = Table(
     UniqueConstraint("receiver", "entry"),
 )
 
-#: The deliveries that are still to be made, in the order in which each receiver gets them.
-due_deliveries = Index(
-    "ix_deliveries_due",
-    deliveries.c.receiver,
-    deliveries.c.entry,
-    sqlite_where=text("due_at IS NOT NULL"),
-    postgresql_where=text("due_at IS NOT NULL"),
-)
-
 #: Audits (docs/audits.md). Those of a schedule that were never begun have ended when their row is made.
 audits = Table(
     "audits",
@@ -351,26 +312,6 @@ audits = Table(
     Column("ended_at", UtcDateTime),
     Column("detail", JSON, nullable=False),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended"),
-)
-
-#: One open audit per fleet.
-one_audit = Index(
-    "uq_audits_open",
-    audits.c.fleet,
-    unique=True,
-    sqlite_where=text("ended_at IS NULL"),
-    postgresql_where=text("ended_at IS NULL"),
-)
-
-#: A moment of a schedule has one row, whoever was there first.
-one_of_moment = Index(
-    "uq_audits_scheduled",
-    audits.c.fleet,
-    audits.c.deep,
-    audits.c.scheduled_at,
-    unique=True,
-    sqlite_where=text("scheduled_at IS NOT NULL"),
-    postgresql_where=text("scheduled_at IS NOT NULL"),
 )
 
 #: From when on a fleet's schedule counts.
@@ -402,16 +343,6 @@ findings = Table(
     Column("closed_at", UtcDateTime),
     Column("closed_by", Number, ForeignKey("audits.id")),
     CheckConstraint("(closed_at IS NULL) = (closed_by IS NULL)", name="closed"),
-)
-
-#: A finding is open once. The fleet comes first for those who ask for what is open in it.
-one_finding = Index(
-    "uq_findings_open",
-    findings.c.fleet,
-    findings.c.identity,
-    unique=True,
-    sqlite_where=text("closed_at IS NULL"),
-    postgresql_where=text("closed_at IS NULL"),
 )
 
 #: What audits did about findings, healed or given up, while that counts. A finding may have no row yet.

@@ -20,8 +20,8 @@ from orchestrator.domain.audit.observation import Observation
 from orchestrator.domain.deployment import Deployment, Healing
 from orchestrator.domain.errors import ConflictError, LockstepError, Problem
 from orchestrator.ports import Audits, Ledger, Surveyor
-from orchestrator.services.coordinator import found
 from orchestrator.services.deployments import Deploying
+from orchestrator.services.lookup import found
 from orchestrator.services.rotation import Rotating
 
 log = structlog.get_logger()

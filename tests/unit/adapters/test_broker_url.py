@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from orchestrator.adapters.lease import plain_url
+from orchestrator.adapters.broker import plain_url
 
 
 @pytest.mark.parametrize(

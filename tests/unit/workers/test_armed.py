@@ -2,90 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from orchestrator.domain.errors import UnansweredError
-from tests.unit.workers.jobs import job_of, named
-from workers.frontend.armed import AHEAD_MOST, Armed, ahead
+from tests.unit.workers.channels import FIVE, LIMIT, Answering, Channel, conversation, lost, showing, silent
+from tests.unit.workers.jobs import job_of
+from workers.frontend.armed import (
+    AHEAD_MOST,
+    AT_ONCE,
+    LONGEST_SECONDS,
+    PATIENCE_SECONDS,
+    Armed,
+    ahead,
+    patience,
+)
 from workers.frontend.clocks import WELL, Clock, measure
 from workers.frontend.commands import Arm
 from workers.frontend.conversation import Conversation
 from workers.frontend.job import Job
 from workers.frontend.steps import Steps
 
-FIVE = named(5)
 ARM = Arm("/srv/lockstep", FIVE, 40)
-LIMIT = 60.0
-
-Answering = Callable[[bytes], bytes]
-
-
-class Channel:
-    """The other end is `answering`: a word in, what it says to that out. Nothing more ever comes."""
-
-    exit_status = 0
-
-    def __init__(self, answering: Answering, began: bytes = b"") -> None:
-        self._answering = answering
-        self._said = began
-        self.heard: list[bytes] = []
-        self.at: list[float] = []
-        self.status_event = threading.Event()
-        self.status_event.set()
-
-    def settimeout(self, _seconds: float) -> None:
-        """It never waits."""
-
-    def sendall(self, word: bytes) -> None:
-        """The word arrives."""
-        self._said += self._answering(word)
-        self.heard.append(word)
-        self.at.append(time.time())
-
-    def recv(self, size: int) -> bytes:
-        """What was said; the end after the last line."""
-        said, self._said = self._said[:size], self._said[size:]
-        if not said and not any(word.startswith(b"GO") for word in self.heard):
-            raise TimeoutError
-        return said
-
-    def recv_stderr_ready(self) -> bool:
-        """Nothing there."""
-        return False
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-
-def showing(offset: float, named_clock: bytes = b"") -> Answering:
-    """A frontend whose clock is so far ahead, or that tells this one."""
-
-    def answer(word: bytes) -> bytes:
-        if word == b"CLOCK\n":
-            return named_clock or f"CLOCK {time.time() + offset:.6f}\n".encode()
-        return f"ACTIVE {FIVE} 12.5\nOK\n".encode()
-
-    return answer
-
-
-def silent(word: bytes) -> bytes:
-    """Takes words and does not answer."""
-    return b""
-
-
-def lost(word: bytes) -> bytes:
-    """The channel does not stand any more."""
-    raise OSError("broken")
-
-
-def conversation(channel: Channel) -> Conversation:
-    """Over that channel."""
-    return Conversation(job_of(5).frontend, cast("Any", channel), LIMIT)
 
 
 def measured(answering: Answering) -> tuple[Clock | None, Channel, Conversation]:
@@ -135,9 +75,9 @@ class Fleet:
         began = ARM.armed
         self.channels = {f"fe{n}": Channel(each, began) for n, each in enumerate(answering, 1)}
         self.armed = Armed(cast("Steps", self))
+        self.commands: list[Arm] = []
         for name in self.channels:
-            self._name = name
-            self.armed.arm(self._job(name))
+            self.arm(name)
 
     def session(self, job: Job, limit: float) -> Fleet:
         """As `Steps.session`."""
@@ -145,19 +85,29 @@ class Fleet:
 
     def begin(self, command: Arm, *, limit: float) -> Conversation:
         """As `Session.begin`."""
-        return conversation(self.channels[self._name])
+        self.commands.append(command)
+        return conversation(self.channels[self._name], limit)
 
     def finish(self, command: Arm, spoken: Conversation) -> float | None:
         """As `Session.finish`."""
         return command.parse(*spoken.finish())
 
+    def finished(self, spoken: Conversation) -> bool:
+        """As `Session.finished`."""
+        return spoken.over
+
     def _job(self, name: str) -> Job:
         job = job_of(5)
         return Job(job.prepared, job.frontend.model_copy(update={"name": name}))
 
-    def word(self) -> dict[str, Exception]:
+    def arm(self, name: str) -> None:
+        """That one."""
+        self._name = name
+        self.armed.arm(self._job(name))
+
+    def word(self, limit: float = LIMIT) -> dict[str, Exception]:
         """To all of them."""
-        return self.armed.give_word(dict.fromkeys(self.channels, LIMIT))
+        return self.armed.give_word(dict.fromkeys(self.channels, limit))
 
     def last(self, name: str) -> list[str]:
         """The words of the last line that it heard."""
@@ -209,3 +159,33 @@ def test_however_many_frontends_the_instant_is_near() -> None:
     assert ahead(2) < 0.05
     assert ahead(64) < 0.2
     assert ahead(100_000) == AHEAD_MOST
+
+
+def test_the_first_of_many_waits_until_the_last_has_had_its_turn() -> None:
+    assert patience(2.5, 1) == patience(2.5, AT_ONCE) == 3 + PATIENCE_SECONDS
+    assert patience(2.5, AT_ONCE + 1) == 5 + PATIENCE_SECONDS
+    assert patience(10, 1000) == 160 + PATIENCE_SECONDS
+    # What its script and `timeout` take.
+    assert patience(86_400, 100_000) == LONGEST_SECONDS == int("9" * 6)
+
+
+def test_whoever_is_armed_hears_how_long_to_wait_and_nobody_is_armed_after_the_end() -> None:
+    fleet = Fleet(showing(0))
+    assert [command.limit for command in fleet.commands] == [patience(10, 1)]
+    fleet.armed.close()
+    with pytest.raises(UnansweredError, match="after its time"):
+        fleet.arm("fe1")
+    assert len(fleet.commands) == 1
+
+
+def test_an_answer_that_is_here_counts_however_late_it_is_read() -> None:
+    fleet = Fleet(showing(0), silent)
+    assert fleet.word(0.25) == {}
+    assert fleet.armed.answered("fe1")
+    while not fleet.armed.answered("fe2"):
+        pass
+    assert fleet.armed.answer("fe1")["at"] == 12.5
+    with pytest.raises(UnansweredError, match="in time"):
+        fleet.armed.answer("fe2")
+    with pytest.raises(UnansweredError, match="closed"):
+        fleet.armed.answer("fe2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -38,6 +39,10 @@ class Pipes:
         assert self.process.stdin is not None
         self.process.stdin.write(word)
         self.process.stdin.flush()
+
+    def recv_ready(self) -> bool:
+        assert self.process.stdout is not None
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def recv(self, size: int) -> bytes:
         assert self.process.stdout is not None
@@ -106,11 +111,18 @@ def test_it_flips_and_is_there_for_the_next_command(frontend: Frontend) -> None:
     assert spoken is not None
     assert spoken.line() == arm.armed
     assert frontend.attendant.at_work
+    assert frontend.attendant.lends(spoken)
+    assert not spoken.answered
     spoken.say(arm.go)
+    # It goes on after its answer, which is whole with the verdict.
+    while not spoken.answered:
+        assert not spoken.late
+    assert not spoken.ended
     said = frontend.attendant.back(spoken)
     assert said is not None
     assert arm.parse(*said) is not None
     assert not frontend.attendant.at_work
+    assert not frontend.attendant.lends(spoken)
     assert (frontend.root / "current").readlink() == Path(f"activations/{FIVE}")
     assert frontend.attendant.do(Probe(str(frontend.root)), [], 0, LIMIT) is not None
     assert len(frontend.pipes) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
@@ -43,9 +43,11 @@ class Lines:
         self.opened: list[Line] = []
         self.limits: list[float] = []
         self.reachable = True
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def __call__(self, frontend: Frontend, limit: float) -> Session:
         self.limits.append(limit)
+        self.meanwhile()
         if not self.reachable:
             raise UnansweredError("the frontend can't be reached over SSH")
         self.opened.append(Line(frontend))
@@ -103,6 +105,20 @@ def test_where_a_command_still_runs_it_is_ended(lines: Lines, connections: Conne
     lines.opened[0].busy = True
     connections.close(1)
     assert not lines.opened[0].alive
+
+
+@pytest.mark.parametrize("leave", [lambda made: made.close(1), lambda made: made.end()], ids=["closed", "ended"])
+def test_what_is_opened_for_a_deployment_that_is_closed_meanwhile_is_closed(
+    lines: Lines, connections: Connections, leave: Callable[[Connections], None]
+) -> None:
+    lines.meanwhile = lambda: leave(connections)
+    with pytest.raises(UnansweredError, match="closed"):
+        connections.session(1, frontend())
+    assert [line.alive for line in lines.opened] == [False]
+    # Whoever comes after it begins anew.
+    lines.meanwhile = lambda: None
+    assert connections.session(1, frontend()) is cast(Session, lines.opened[1])
+    assert connections.opened(1, "fe1") == 1
 
 
 def test_another_root_is_another_frontend(lines: Lines, connections: Connections) -> None:

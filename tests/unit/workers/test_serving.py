@@ -16,7 +16,8 @@ from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.errors import UnansweredError
 from tests.fuzz.sockets import Replier
 from tests.unit.adapters.test_webhook import self_signed
-from workers.frontend.serving import LONGEST_HEADER, Site
+from workers.frontend.reading import LONGEST_HEADER
+from workers.frontend.serving import Site
 
 NAME = ActivationName(7, "0" * 16)
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"

@@ -18,7 +18,8 @@ from workers.audit.bounds import attempted, bounded, side_by_side
 from workers.audit.disk import Disk
 from workers.audit.state import recipe_of
 from workers.frontend.inspection import MOST_TREES, Inspect, Inspected
-from workers.frontend.serving import Answer, Site
+from workers.frontend.reading import Answer
+from workers.frontend.serving import Site
 from workers.frontend.transport import Session
 
 

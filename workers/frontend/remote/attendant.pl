@@ -524,12 +524,15 @@ sub make_directory {
     make_directory($path =~ s{/[^/]+\z}{}r);
     mkdir $path or failed("mkdir $path");
 }
-our $names;
+our ($names, %inodes);
+sub object_inode { return $inodes{$_[0]} //= -f "$root/objects/$_[0]" ? inode("$root/objects/$_[0]") : "" }
 # What is there and is a link to the same stays. A name is replaced by one rename.
 sub look_up {
-    my ($name, $object) = @_;
+    my ($name, $sha) = @_;
+    my $object = "$root/objects/$sha";
+    my $wanted = object_inode($sha);
+    return if length $wanted && inode($name) eq $wanted;
     return if link $object, $name;
-    return if inode($name) eq inode($object) && -f $object;
     my $new = "$scratch/" . $names++;
     link $object, $new or failed("link $object");
     rename $new, $name or failed("rename $name");
@@ -562,7 +565,7 @@ sub same_links {
 # A tree that is new in the scratch, or nothing where what is there holds the same links.
 sub build {
     my ($old, $files, $links) = @_;
-    my %wanted = (%$links, map { $_ => inode("$root/objects/$files->{$_}") } keys %$files);
+    my %wanted = (%$links, map { $_ => object_inode($files->{$_}) } keys %$files);
     return if same_links($old, \%wanted);
     my ($new, %below) = ("$scratch/" . $names++);
     make_directory($new);
@@ -598,7 +601,7 @@ sub assemble {
     stageable();
     make_scratch();
     spool("$scratch/pack.tgz");
-    (local (%files, %links, %seen), local $names) = ();
+    (local (%files, %links, %seen, %inodes), local $names) = ();
     my $pipe = unzipped("$scratch/pack.tgz");
     $take = taking($pipe);
     read_links();
@@ -610,7 +613,7 @@ sub assemble {
     my @trees = ((sort grep { $_ ne "activation" } keys %files), "activation");
     my %old = map { $_ => "$root/" . ($_ eq "activation" ? "activations/$act" : $_) } @trees;
     my %new = map { $_ => scalar build($old{$_}, $files{$_} || {}, $links{$_} || {}) } @trees;
-    look_up("$root/by-hash/$_", "$root/objects/$by_hash->{$_}") for sort keys %$by_hash;
+    look_up("$root/by-hash/$_", $by_hash->{$_}) for sort keys %$by_hash;
     place($new{$_}, $old{$_}) for @trees;
     # Above the fence, it is above what is served, and can't be armed before the lock is free.
     if ($act ne $current) { open my $mark, ">", "$root/ahead/$act" or failed("ahead/$act") }

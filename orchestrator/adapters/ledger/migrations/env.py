@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from orchestrator.adapters.ledger.tables import metadata
+from orchestrator.adapters.ledger.indexes import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
