@@ -12,9 +12,9 @@ import pytest
 from tests.remote.attended import Attendant
 from tests.remote.frontend import Frontend, check_tree
 from tests.remote.packs import activation_name
-from tests.remote.shells import Shell, attendant
+from tests.remote.shells import Shell, attendant, attended_answer
 from tests.remote.test_crash import CRASHES, NEW, in_order
-from tests.remote.traces import strace, struck, traced
+from tests.remote.traces import strace, struck, traced, turns
 
 pytestmark = pytest.mark.skipif(strace() is None, reason="strace is not installed, or this account may not use it")
 
@@ -54,43 +54,38 @@ def test_killed_at_any_change(
     crash = CRASHES[name]
     template = Frontend(attended, ground / "template")
     crash.before(template)
-    turn, healers = 1, (attended, all_shells["dash"])
-    while True:
-        frontend = copy(template, ground / f"root{turn}", attended)
+    made = traced(copy(template, ground / "counted", attended), *crash.words, stdin=crash.stdin)
+    every, healers = turns(made, written=True), (attended, all_shells["dash"])
+    assert len(every) > FEW
+    for number, turn in enumerate(every[:: 1 if name == "arm" else step]):
+        frontend = copy(template, ground / f"root{number}", attended)
         done = struck(frontend, turn, "signal=SIGKILL", *crash.words, stdin=crash.stdin)
-        assert done.returncode in {0, -signal.SIGKILL}, done
-        if done.returncode == 0:
-            break
+        assert done.returncode == -signal.SIGKILL, (turn, done)
         assert b"\nOK\n" not in done.stdout
-        put_right(frontend, name, healers[turn // step % 2])
-        turn += step
-    assert done.stdout.endswith(b"\nOK\n"), done
-    # The counting was real.
-    assert turn > FEW
+        put_right(frontend, name, healers[number % 2])
 
 
 @STEPS
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
-@pytest.mark.parametrize("name", ATTENDED)
-def test_any_change_that_fails_is_told_and_leaves_it_able_to_go_on(
-    attended: Shell, ground: Path, name: str, step: int, error: str
+@pytest.mark.parametrize("name", [*ATTENDED, "receive: full", "assemble: full"])
+def test_any_change_that_fails_is_told_and_can_be_made_again(
+    attended: Shell, ground: Path, name: str, step: int
 ) -> None:
+    name, error = name.removesuffix(": full"), "ENOSPC" if name.endswith(": full") else "EIO"
     crash = CRASHES[name]
     template = Frontend(attended, ground / "template")
     crash.before(template)
+    made = traced(copy(template, ground / "counted", attended), *crash.words, stdin=crash.stdin)
+    every = turns(made, written=False)
     failures = 0
-    for turn in range(1 if error == "EIO" else 2, 100, step):
-        frontend = copy(template, ground / f"root{turn}", attended)
+    for number, turn in enumerate(every[:: 1 if name == "arm" else step]):
+        frontend = copy(template, ground / f"root{number}", attended)
         done = struck(frontend, turn, f"error={error}", *crash.words, stdin=crash.stdin)
         assert done.stderr == b""
-        last = done.stdout.decode().splitlines()[-1].split(" ")
-        if last[0] == "OK":
-            # It was no change that counts (the cleaning up), or there was none any more, or there was another way.
-            if turn > 60:
-                break
-        else:
-            assert last[0] == "FAILED", done
-            assert (last[1] == "space") == (error == "ENOSPC"), done
+        answer = attended_answer(done.returncode, done.stdout)
+        # Else it was no change that counts (the cleaning up), or there was another way.
+        if answer.exit:
+            assert answer.exit == 11, answer
+            assert (answer.verdict == "FAILED space") == (error == "ENOSPC"), answer
             failures += 1
         put_right(frontend, name, attended)
     assert failures > 1

@@ -39,10 +39,20 @@ def _run(frontend: Frontend, options: list[str], words: list[str], stdin: bytes)
     )  # fmt: skip
 
 
-def struck(frontend: Frontend, turn: int, how: str, *words: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
-    """One command, its `turn`-th change struck by `how` ("signal=SIGKILL", "error=EIO"), where it comes to that."""
-    calls = "{changes},write" if how.startswith("signal=") else "{changes}"
-    done = _run(frontend, ["-o", "/dev/null", "-e", f"inject={calls}:{how}:when={turn}"], list(words), stdin)
+def turns(made: list[str], *, written: bool) -> list[tuple[str, int]]:
+    """Of what `traced` tells, each change as `struck` takes it, with those to files' contents or without."""
+    names = [each.partition(" ")[0] for each in made]
+    every = [(name, names[: place + 1].count(name)) for place, name in enumerate(names)]
+    return [turn for turn in every if written or turn[0] != "write"]
+
+
+def struck(
+    frontend: Frontend, turn: tuple[str, int], how: str, *words: str, stdin: bytes
+) -> subprocess.CompletedProcess[bytes]:
+    """One command, with the n-th call of one kind struck by `how` ("signal=SIGKILL", "error=EIO")."""
+    name, count = turn
+    options = ["-o", "/dev/null", "-e", f"inject={name}:{how}:when={count}"]
+    done = _run(frontend, options, list(words), stdin)
     # What it had started may go on for a while, and holds its scratch.
     for scratch in (frontend.root / "incoming").iterdir():
         lock = os.open(scratch, os.O_RDONLY)
@@ -54,7 +64,7 @@ def struck(frontend: Frontend, turn: int, how: str, *words: str, stdin: bytes) -
 def traced(frontend: Frontend, *words: str, stdin: bytes = b"") -> list[str]:
     """One command to its good end: its changes, the root and the attendant's number left out."""
     trace = frontend.root.parent / "trace"
-    done = _run(frontend, ["-y", "-s", "4096", "-o", f"{trace}", "-e", "trace={changes}"], list(words), stdin)
+    done = _run(frontend, ["-y", "-s", "16", "-o", f"{trace}", "-e", "trace={changes},write"], list(words), stdin)
     assert done.stdout.endswith(b"\nOK\n"), done
     return _plain(trace, frontend.root)
 
@@ -62,5 +72,5 @@ def traced(frontend: Frontend, *words: str, stdin: bytes = b"") -> list[str]:
 def _plain(trace: Path, root: Path) -> list[str]:
     """`fsync(5</dev/shm/…/state>) = 0` as ``fsync ROOT/state``, and `rename("a", "b") = 0` as ``rename a b``."""
     text = re.sub(r"(incoming/[0-9a-z-]+)\.[0-9]+", r"\1", trace.read_text()).replace(f"{root}", "ROOT")
-    calls = re.findall(r"^(\w+)\((.*)\) += 0", text, re.MULTILINE)
+    calls = re.findall(r"^(\w+)\((.*)\) += [0-9]+$", text, re.MULTILINE)
     return [" ".join([name, *re.findall(r"[\"<]([^\">]*)[\">]", given)]) for name, given in calls]
