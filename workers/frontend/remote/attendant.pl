@@ -729,11 +729,12 @@ sub sleep_until {
 
 sub settle {
     my ($served, $name, $now) = @_;
+    send_out(sprintf "ACTIVE %s %s\n", $name, $now ? sprintf("%.6f", $now) : 0);
     # From now on, says its time, it is not served any more: `prune` goes by that.
     utime undef, undef, "$root/activations/$served" if defined $served;
     flush($root);
     remove_up_to(epoch_of($name), "$root/ahead", "");
-    return sprintf("ACTIVE %s %s", $name, $now ? sprintf("%.6f", $now) : 0);
+    return;
 }
 
 my @signals = qw(HUP INT PIPE TERM);
