@@ -134,13 +134,21 @@ class SshFleet:
         while waiting:
             silent = []
             for ask in waiting:
-                if self._armed.answered(ask.frontend):
+                if self._answered(ask.frontend):
                     deliver(attempt(ask, partial(self._armed.answer, ask.frontend)))
                 else:
                     silent.append(ask)
             waiting = silent
             if self._closed.wait(HEAR_SECONDS + HEAR_EACH * len(waiting)):
                 return
+
+    def _answered(self, frontend: str) -> bool:
+        """Whether to take the answer now: also where that can't be told, since who takes it says why."""
+        try:
+            return self._armed.answered(frontend)
+        except Exception:
+            log.exception("an answer can't be looked for", deployment=self._number, frontend=frontend)
+            return True
 
     def _drain(self, job: Job) -> Detail:
         """Out of rotation, in the ledger as well, so that whoever takes over knows."""

@@ -47,8 +47,9 @@ class Turns:
             self._changed.notify_all()
 
     def _begin(self) -> None:
+        threading.Thread(target=self._run, name=f"{self._name}-{self._threads + 1}", daemon=True).start()
+        # It waits for the lock that is held here.
         self._threads += 1
-        threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
 
     def _run(self) -> None:
         while (work := self._next()) is not None:

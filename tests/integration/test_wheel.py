@@ -12,6 +12,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 FILES = (
     "workers/frontend/remote/lockstep-frontend",
+    "workers/frontend/remote/attendant.pl",
     "deploy/nginx/lockstep.conf.in",
     "deploy/programs.lock",
     "deploy/lab/sshd_config.in",

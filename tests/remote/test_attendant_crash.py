@@ -12,7 +12,7 @@ import pytest
 from tests.remote.attended import Attendant
 from tests.remote.frontend import Frontend, check_tree
 from tests.remote.packs import activation_name
-from tests.remote.shells import Shell, attendant, attended_answer
+from tests.remote.shells import PATIENCE, Shell, attendant, attended_answer
 from tests.remote.test_crash import CRASHES, NEW, in_order
 from tests.remote.traces import strace, struck, traced, turns
 
@@ -152,13 +152,14 @@ def test_objects_are_on_the_disk_before_they_get_their_names_and_a_stage_before_
     assert first < last < made.index(placed)
 
 
-@pytest.mark.parametrize("error", ["ENOSYS", "EIO"])
-def test_where_the_system_does_not_do_it_sync_does(frontend: Frontend, error: str) -> None:
+@pytest.mark.parametrize("error", ["ENOSYS", "EINVAL", "EIO"])
+def test_where_the_system_can_not_do_it_sync_does_and_where_it_fails_nobody(frontend: Frontend, error: str) -> None:
     (frontend.root.parent / "bin").mkdir()
     sync, called = frontend.root.parent / "bin/sync", frontend.root.parent / "called"
     shell = replace(frontend.shell, path=f"{sync.parent}:{frontend.shell.path}")
     own = replace(frontend, shell=shell)
-    for program, verdict in ((f"echo x >>{called}", b"OK"), ("exit 1", b"FAILED io sync failed")):
+    verdicts = (b"FAILED io sync: Input/output error",) * 2 if error == "EIO" else (b"OK", b"FAILED io sync failed")
+    for program, verdict in zip((f"echo x >>{called}", "exit 1"), verdicts, strict=True):
         sync.write_text(f"#!/bin/sh\n{program}\n")
         sync.chmod(0o755)
         done = subprocess.run(
@@ -168,4 +169,18 @@ def test_where_the_system_does_not_do_it_sync_does(frontend: Frontend, error: st
             check=False, capture_output=True, env=own.shell.environment,
         )  # fmt: skip
         assert done.stdout.splitlines()[-1] == verdict
-    assert called.exists()
+    assert called.exists() == (error != "EIO")
+
+
+def test_without_a_clock_it_flips_at_once_and_does_not_linger(frontend: Frontend) -> None:
+    frontend.place(4, 4, {4, 5})
+    word = f"GO {NEW.activation} 1796077770.5 9999\n"
+    done = subprocess.run(
+        [str(strace()), "-qq", "-o", "/dev/null", "-e", "inject=clock_gettime:error=ENOSYS",
+         *frontend.shell.command(frontend.root, ["attend"])],
+        input=f"0 40 arm {NEW.activation}\nCLOCK\n{word}".encode(), check=False, capture_output=True,
+        env=frontend.shell.environment, timeout=PATIENCE,
+    )  # fmt: skip
+    said = done.stdout.decode().splitlines()[1:]
+    assert said == [f"ARMED {NEW.activation}", "CLOCK 0.000000", f"ACTIVE {NEW.activation} 0", "OK"]
+    assert frontend.current == NEW.activation

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.parametrize("shell", ["attendant"], indirect=True)
 FOUR, FIVE, SIX = map(activation_name, (4, 5, 6))
 
 
-def test_it_says_which_script_it_is_and_stays_that(frontend: Frontend) -> None:
+def test_it_says_which_script_it_is_and_which_one_lies_there(frontend: Frontend) -> None:
     installed, new = frontend.root / "state/lockstep-frontend", frontend.root / "state/new"
     shutil.copy(frontend.shell.script, installed)
     own = replace(frontend, shell=replace(frontend.shell, script=installed))
@@ -30,10 +30,11 @@ def test_it_says_which_script_it_is_and_stays_that(frontend: Frontend) -> None:
         assert attendant.ready == f"READY {old}"
         new.write_bytes(b"echo replaced; exit 3\n" * 10_000)
         new.rename(installed)
-        # It is what answers that is told, not what lies there.
-        assert f"script {old}" in attendant.do("probe").lines
+        # Other commands run what lies there.
+        assert f"script {sha256(installed.read_bytes())}" in attendant.do("probe").lines
         stage(attendant, STAGE)
-        assert f"script {old}" in attendant.do("probe").lines
+        installed.unlink()
+        assert attendant.do("probe").verdict == "FAILED io"
 
 
 def test_replaced_just_when_it_starts_it_says_what_it_has_become(frontend: Frontend) -> None:

@@ -336,3 +336,19 @@ def test_an_account_without_rights_stages_flips_and_removes(shell: Shell, ground
     assert run("disarm", third.activation) == "OK"
     assert not list((root / "incoming").iterdir())
     check_tree(root)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+def test_where_links_of_the_armed_can_not_be_seen_the_fence_is_not_raised(shell: Shell, ground: Path) -> None:
+    """One that stayed could flip below it."""
+    nobody = 65534
+    frontend = Frontend(shell, ground / "root")
+    frontend.make()
+    frontend.place(fence=5, current=0, staged={5, 6}, armed={5})
+    for path in (frontend.root, *frontend.root.rglob("*")):
+        os.chown(path, nobody, nobody, follow_symlinks=False)
+    (frontend.root / "state").chmod(0o311)
+    for command in ("arm", "disarm"):
+        answer = shell.run(frontend.root, command, activation_name(6), user=nobody)
+        assert answer.verdict == "FAILED state", command
+        assert (frontend.fence, frontend.armed) == (5, {activation_name(5)})

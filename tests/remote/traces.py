@@ -71,6 +71,6 @@ def traced(frontend: Frontend, *words: str, stdin: bytes = b"") -> list[str]:
 
 def _plain(trace: Path, root: Path) -> list[str]:
     """`fsync(5</dev/shm/…/state>) = 0` as ``fsync ROOT/state``, and `rename("a", "b") = 0` as ``rename a b``."""
-    text = re.sub(r"(incoming/[0-9a-z-]+)\.[0-9]+", r"\1", trace.read_text()).replace(f"{root}", "ROOT")
+    text = re.sub(r"(incoming/[0-9a-z-]+)(?:\.[0-9]+)+", r"\1", trace.read_text()).replace(f"{root}", "ROOT")
     calls = re.findall(r"^(\w+)\((.*)\) += [0-9]+$", text, re.MULTILINE)
     return [" ".join([name, *re.findall(r"[\"<]([^\">]*)[\">]", given)]) for name, given in calls]

@@ -98,15 +98,16 @@ class Armed:
         try:
             conversation.extend(limit, began)
             line = conversation.line()
-            if line != command.armed:
-                self._say_why(session, command, conversation, line)
             with self._lock:
                 if self._closed:
                     raise _too_late(job)
-                self._waiting[job.frontend.name] = (session, command, conversation)
+                if line == command.armed:
+                    self._waiting[job.frontend.name] = (session, command, conversation)
         except BaseException:
             conversation.close()
             raise
+        if line != command.armed:
+            self._say_why(session, command, conversation, line)
         return {"seconds": round(time.monotonic() - began, 3)}
 
     def give_word(self, limits: Mapping[str, float]) -> dict[str, Exception]:
@@ -145,8 +146,9 @@ class Armed:
     def _give_up(self, frontend: str) -> None:
         """A channel that took no word is no use any more: the next attempt goes its own way."""
         with self._lock:
-            _, _, conversation = self._waiting.pop(frontend)
-        conversation.close()
+            waiting = self._waiting.pop(frontend, None)
+        if waiting is not None:
+            waiting[2].close()
 
     def waits(self, frontend: str) -> bool:
         """Whether there is an open conversation."""

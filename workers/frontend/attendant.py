@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from workers.frontend.answers import STATUSES
 from workers.frontend.commands import Command
 from workers.frontend.conversation import Conversation
 
@@ -48,9 +49,9 @@ class Attendant:
             if conversation is None:
                 return None
             conversation.say(command.line(size))
-            conversation.tell(stdin)
+            whole = conversation.tell(stdin, size)
             said, status = conversation.answer()
-            if status is None:
+            if status is None or not whole:
                 self._end()
             return said, status
 
@@ -61,6 +62,16 @@ class Attendant:
                 conversation.say(command.line(0))
                 self._conversation, self._lent = None, conversation
             return conversation
+
+    def rest(self) -> bool:
+        """End it where it has no work just now: it may hold the only channel that is allowed. Whether that was done."""
+        if self._conversation is None or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._end()
+        finally:
+            self._lock.release()
+        return True
 
     def lends(self, conversation: Conversation) -> bool:
         """Whether it is the one that was lent: it goes on after the answer."""
@@ -73,7 +84,8 @@ class Attendant:
         said, status = conversation.answer()
         with self._lock:
             self._lent = None
-            if status is None or self._conversation is not None:
+            # Who stood down may have heard the word too late, and take it for something else.
+            if status != STATUSES["OK"] or not said.startswith(b"ACTIVE") or self._conversation is not None:
                 conversation.close()
             else:
                 self._conversation = conversation
@@ -94,7 +106,7 @@ class Attendant:
             self._lock.release()
 
     def _standing(self, limit: float) -> Conversation | None:
-        if self._conversation is not None and self._conversation.ended:
+        if self._conversation is not None and (self._conversation.ended or self._conversation.has_said):
             self._end()
         if self._conversation is None and not self._known_absent:
             self._conversation = self._begin(limit)

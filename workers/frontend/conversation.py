@@ -56,10 +56,23 @@ class Conversation:
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self._frontend, error) from error
 
-    def tell(self, pieces: Iterable[bytes]) -> None:
-        """Send more than a word, and leave standard input open."""
+    def tell(self, pieces: Iterable[bytes], size: int) -> bool:
+        """Send what belongs to a word, and leave standard input open. Whether all of it went out.
+
+        Not where the answer was there before. Raises `UnansweredError` where it is not `size` bytes: what is more would
+        pass for other words.
+        """
+        left = size
         for piece in pieces:
+            left -= len(piece)
+            if left < 0:
+                break
+            if self.answered:
+                return False
             self.say(piece)
+        if left:
+            raise UnansweredError("what was sent is not as long as it was said to be", where=self._frontend.name)
+        return True
 
     def answer(self) -> tuple[bytes, int | None]:
         """All lines up to the verdict on one of several commands, and the exit status that the script would have.
@@ -138,6 +151,11 @@ class Conversation:
         if self._channel.recv_ready():
             self._stdout += self._channel.recv(65536)
         return _verdict(self._stdout) is not None
+
+    @property
+    def has_said(self) -> bool:
+        """Whether something came that nobody has taken."""
+        return bool(self._stdout or self._channel.recv_ready())
 
     @property
     def late(self) -> bool:

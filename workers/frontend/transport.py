@@ -169,23 +169,36 @@ class Session:
 
     def _attend(self, limit: float) -> Conversation | None:
         command = Attend(self.frontend.root)
-        conversation = self._start(command.argv(), limit)
+        conversation = self._start(command.argv(), min(limit, CONNECT_SECONDS))
+        ready = b""
         try:
-            if conversation.line() == command.ready(script_sha256()):
-                return conversation
-        except BaseException:
-            conversation.close()
-            raise
-        conversation.close()
-        return None
+            ready = conversation.line()
+        except UnansweredError:
+            # One who says nothing is none; the others' ways are open as long as the connection stands.
+            if not self.alive:
+                raise
+        finally:
+            if ready != command.ready(script_sha256()):
+                conversation.close()
+        return None if conversation.closed else conversation
 
     def _start(self, argv: Sequence[str], limit: float) -> Conversation:
         try:
-            channel = self._connection.transport.open_session(timeout=min(limit, CONNECT_SECONDS))
+            channel = self._channel(min(limit, CONNECT_SECONDS))
             channel.exec_command(shell_line(argv))
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self.frontend, error) from error
         return Conversation(self.frontend, channel, limit)
+
+    def _channel(self, limit: float) -> paramiko.Channel:
+        transport: paramiko.Transport = self._connection.transport
+        try:
+            return transport.open_session(timeout=limit)
+        except paramiko.ChannelException:
+            # sshd's MaxSessions may be 1.
+            if not self._attendant.rest():
+                raise
+            return transport.open_session(timeout=limit)
 
     def close(self) -> None:
         """Close the connection; commands that still run get end of file."""

@@ -178,8 +178,44 @@ def test_one_that_has_ended_is_followed_by_another(frontend: Frontend) -> None:
     assert frontend.probe()
     frontend.pipes[0].process.kill()
     frontend.pipes[0].process.wait()
-    with pytest.raises(UnansweredError):
-        frontend.probe()
+    assert frontend.probe()
+    assert len(frontend.pipes) == 2
+
+
+def test_one_that_says_what_nobody_asked_for_is_followed_by_another(frontend: Frontend) -> None:
+    assert frontend.probe()
+    # As one does who heard the word when he had stood down.
+    frontend.pipes[0].sendall(b"GO 5-0123456789abcdef\n")
+    frontend.pipes[0].process.wait()
+    assert frontend.probe()
+    assert len(frontend.pipes) == 2
+
+
+def test_more_or_less_than_was_promised_is_never_taken_for_a_command(frontend: Frontend) -> None:
+    for pieces in ([b""], [b"0 40 arm 5-0123456789abcdef\n"]):
+        with pytest.raises(UnansweredError):
+            frontend.attendant.do(Probe(str(frontend.root)), pieces, 5, LIMIT)
+    assert frontend.probe()
+    assert len(frontend.pipes) == 3
+
+
+def test_one_that_stood_down_is_followed_by_another(frontend: Frontend) -> None:
+    frontend.stage()
+    arm = Arm(str(frontend.root), FIVE, 40)
+    spoken = frontend.attendant.lend(arm, LIMIT)
+    assert spoken is not None
+    assert spoken.line() == arm.armed
+    spoken.say(b"STOP\n")
+    assert frontend.attendant.back(spoken) == (b"STOODDOWN\nOK\n", 0)
+    assert frontend.attendant.do(Probe(str(frontend.root)), [], 0, LIMIT) is not None
+    assert len(frontend.pipes) == 2
+
+
+def test_one_that_has_no_work_gives_way(frontend: Frontend) -> None:
+    assert not frontend.attendant.rest()
+    assert frontend.probe()
+    assert frontend.attendant.rest()
+    assert frontend.pipes[0].closed
     assert frontend.probe()
     assert len(frontend.pipes) == 2
 

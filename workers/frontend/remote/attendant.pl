@@ -18,7 +18,7 @@ my $odd = qr/[\\\x00-\x1f\x7f]/;
 my $empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 # Of flock and errno: the names for them are in modules.
 my ($alone, $at_once) = (2, 4);
-my ($not_there, $interrupted) = (2, 4);
+my ($not_there, $interrupted, $not_possible, $unknown_call) = (2, 4, 22, 38);
 
 # --- answers ---
 
@@ -53,8 +53,9 @@ my ($clock_gettime, $fsync, $syncfs) = do {
 };
 
 # In seconds; 0 where nothing here can tell fractions.
+my $other_clock = !$clock_gettime && eval { require Time::HiRes; \&Time::HiRes::time };
 sub clock {
-    if (!$clock_gettime) { return eval { require Time::HiRes; Time::HiRes::time() } || 0 }
+    if (!$clock_gettime) { return $other_clock ? $other_clock->() : 0 }
     my $now = "\0" x 16;
     return 0 if syscall $clock_gettime, 0, $now;
     my ($seconds, $nano) = unpack "l!2", $now;
@@ -78,7 +79,11 @@ sub flush {
     my ($path, $all) = @_;
     my $call = $all ? $syncfs : $fsync;
     my $handle;
-    return if $call && open($handle, "<", $path) && syscall($call, fileno $handle) == 0;
+    if ($call && open $handle, "<", $path) {
+        return if syscall($call, fileno $handle) == 0;
+        # What could not be written will not be by asking again.
+        fail("io", "sync: $!") if $! != $unknown_call && $! != $not_possible;
+    }
     run("sync", $all ? "-f" : (), $path) or run("sync") or fail("io", "sync failed");
 }
 
@@ -232,6 +237,15 @@ sub names {
     opendir my $handle, $directory or return;
     return sort grep { $_ ne "." && $_ ne ".." } readdir $handle;
 }
+# The same where one that is not seen would do harm.
+sub all_names {
+    my ($directory) = @_;
+    opendir my $handle, $directory or fail("state", "$directory can not be read: $!");
+    $! = 0;
+    my @names = readdir $handle;
+    fail("state", "$directory can not be read: $!") if $!;
+    return grep { $_ ne "." && $_ ne ".." } @names;
+}
 
 sub write_number {
     my ($name, $number) = @_;
@@ -245,7 +259,7 @@ sub write_number {
 
 sub remove_up_to {
     my ($limit, $directory, $prefix) = @_;
-    for my $name (names($directory)) {
+    for my $name (all_names($directory)) {
         next if $name !~ /^\Q$prefix\E($activation)\z/ || epoch_of($1) > $limit;
         unlink "$directory/$name" or $! == $not_there or failed("rm $name");
     }
@@ -281,11 +295,14 @@ sub sweep {
 }
 
 our $living;
+my $scratches = 0;
 sub make_scratch {
     lock_tree();
     sweep();
-    mkdir "$root/incoming/$act.$$" or failed("mkdir $act.$$");
-    $scratch = "$root/incoming/$act.$$";
+    # What a command before this one could not remove has another name.
+    my $name = "$act.$$." . ++$scratches;
+    mkdir "$root/incoming/$name" or failed("mkdir $name");
+    $scratch = "$root/incoming/$name";
     # What is started here goes on holding it.
     local $^F = 1000;
     open($living, "<", $scratch) && flock $living, $alone | $at_once or fail("io", "$scratch can't be locked");
@@ -520,8 +537,9 @@ sub inode { my @found = lstat $_[0]; return @found ? "$found[0]:$found[1]" : "" 
 sub directory { return -d $_[0] && !-l $_[0] }
 sub make_directory {
     my ($path) = @_;
-    return if directory($path);
-    make_directory($path =~ s{/[^/]+\z}{}r);
+    return if -d $path;
+    length $path or fail("io", "there is no directory to begin with");
+    make_directory($path =~ s{/[^/]*\z}{}r);
     mkdir $path or failed("mkdir $path");
 }
 our ($names, %inodes);
@@ -562,11 +580,13 @@ sub same_links {
     for (keys %$wanted) { return 0 if !exists $found->{$_} || ($found->{$_} // "") ne $wanted->{$_} }
     return 1;
 }
-# A tree that is new in the scratch, or nothing where what is there holds the same links.
-sub build {
+sub is_there {
     my ($old, $files, $links) = @_;
-    my %wanted = (%$links, map { $_ => object_inode($files->{$_}) } keys %$files);
-    return if same_links($old, \%wanted);
+    return same_links($old, { %$links, map { $_ => object_inode($files->{$_}) } keys %$files });
+}
+# A tree that is new in the scratch.
+sub build {
+    my (undef, $files, $links) = @_;
     my ($new, %below) = ("$scratch/" . $names++);
     make_directory($new);
     for (sort keys %$files) {
@@ -606,15 +626,20 @@ sub assemble {
     $take = taking($pipe);
     read_links();
     close $pipe or wrong("the pack can not be read");
-    lock_tree();
-    stageable();
     # The look-up first: a release that is there has brought its own with it. The activation last.
     my $by_hash = delete $files{"by-hash"} || {};
     my @trees = ((sort grep { $_ ne "activation" } keys %files), "activation");
-    my %old = map { $_ => "$root/" . ($_ eq "activation" ? "activations/$act" : $_) } @trees;
-    my %new = map { $_ => scalar build($old{$_}, $files{$_} || {}, $links{$_} || {}) } @trees;
+    my %path = (map({ $_ => "$root/$_" } @trees), activation => "$root/activations/$act");
+    my %tree = map { $_ => [$path{$_}, $files{$_} || {}, $links{$_} || {}] } @trees;
+    # The lock is not for the building; somebody may come meanwhile, and what is there is seen again.
+    my %new = map { $_ => build(@{$tree{$_}}) } grep { !is_there(@{$tree{$_}}) } @trees;
+    lock_tree();
+    stageable();
     look_up("$root/by-hash/$_", $by_hash->{$_}) for sort keys %$by_hash;
-    place($new{$_}, $old{$_}) for @trees;
+    for (@trees) {
+        my $there = is_there(@{$tree{$_}});
+        place($there ? undef : $new{$_} // build(@{$tree{$_}}), $path{$_});
+    }
     # Above the fence, it is above what is served, and can't be armed before the lock is free.
     if ($act ne $current) { open my $mark, ">", "$root/ahead/$act" or failed("ahead/$act") }
     # A fence is never taken back, so what is armed behind it must not get lost.
@@ -665,7 +690,15 @@ sub verify {
 
 # --- probe ---
 
+# The SHA-256 of the script as it lies there now: the other commands run that.
 our $script;
+sub installed {
+    my ($mine, $there) = map { join ":", @$_[0, 1] } [stat DATA], [stat $0];
+    return $script if $mine eq $there;
+    open my $other, "<", $0 or fail("io", "$0 can't be read");
+    return sha256_of($other);
+}
+
 sub whole_release {
     my ($name, $files) = @_;
     my $whole = 1;
@@ -684,6 +717,7 @@ sub probe {
     }
     read_fence();
     read_current();
+    my $installed = installed();
     my $pipe = output_of("/", "/dev/null", "stat", "-f", "-c", "%a %S", $root);
     my ($blocks, $size) = (<$pipe> // "") =~ /^([0-9]+) ([0-9]+)$/ or fail("io", "the free space is unknown");
     close $pipe;
@@ -691,7 +725,7 @@ sub probe {
     my $drain = $drained eq "yes" && read_number("drained") || 0;
     my @releases = map { my $top = $_; map { "$top/$_" } names("$root/releases/$top") } names("$root/releases");
     return (
-        "script $script", "fence $fence", "current $current", "drained $drained", "drain $drain",
+        "script $installed", "fence $fence", "current $current", "drained $drained", "drain $drain",
         sprintf("free %.0f", $blocks * $size), sprintf("clock %.6f", clock()),
         map({ "activation $_" } grep { /^$activation\z/ } names("$root/activations")),
         map({ "release $_" } grep { /^$release\z/ } @releases),
@@ -754,7 +788,7 @@ sub arm {
     close $lock;
     # From now on every end has an answer, and the link alone decides which. After the word no signal ends it.
     my ($waiting, $ended) = (0, 0);
-    @SIG{@signals} = (sub { $ended = 1; die { signal => 1 } if $waiting }) x @signals;
+    @SIG{@signals} = (sub { $ended = 1; if ($waiting) { $waiting = 0; die { signal => 1 } } }) x @signals;
     my ($at, $linger) = eval {
         $waiting = 1;
         die if $ended;
@@ -770,7 +804,7 @@ sub arm {
         sleep_until($at);
         if (rename $link, "$root/current") {
             my $flipped = clock();
-            sleep_until($flipped + $linger);
+            sleep_until($flipped + $linger) if $flipped;
             return settle($served, $act, $flipped);
         }
     }
@@ -827,7 +861,8 @@ while (1) {
     };
     @words = split / /, substr $words[0], 1;
     ($exit, my @said) = answer(@words);
-    eval { body(262144) while $left; 1 } or exit 1;
+    # Who still sends may stop, if he likes.
     send_out(join "", map { "$_\n" } @said);
+    eval { body(262144) while $left; 1 } or exit $exit;
 }
 __DATA__
