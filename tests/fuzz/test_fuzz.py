@@ -150,7 +150,7 @@ SWITCHED_OFF = {
         "answers",
         500,
         "workers/frontend/answers.py",
-        " and status == 0:\n        return",
+        ' and status == STATUSES["OK"]:\n        return',
         ":\n        return",
     ),
 }
