@@ -63,15 +63,13 @@ class Attendant:
                 self._conversation, self._lent = None, conversation
             return conversation
 
-    def rest(self) -> bool:
-        """End it where it has no work just now: it may hold the only channel that is allowed. Whether that was done."""
-        if self._conversation is None or not self._lock.acquire(blocking=False):
-            return False
-        try:
-            self._end()
-        finally:
-            self._lock.release()
-        return True
+    def rest(self) -> None:
+        """End it where it has no work just now: it may hold the only channel that is allowed."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._end()
+            finally:
+                self._lock.release()
 
     def lends(self, conversation: Conversation) -> bool:
         """Whether it is the one that was lent: it goes on after the answer."""

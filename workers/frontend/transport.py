@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -33,6 +34,8 @@ from workers.frontend.conversation import Conversation, lost, place
 from workers.frontend.script import script_sha256
 
 CONNECT_SECONDS = 10.0
+#: How soon to ask again for a channel where sshd allows no other just now, in seconds.
+FREE_SECONDS = 0.05
 #: For commands that neither hash nor move content, in seconds.
 SHORT_SECONDS = 30.0
 #: How long a connection may be silent before it is tried, in seconds.
@@ -86,6 +89,9 @@ class Session:
         """Whether the other end answers within `limit` seconds: a channel is opened, in which nothing runs."""
         try:
             self._connection.transport.open_session(timeout=limit).close()
+        except paramiko.ChannelException:
+            # It is one that allows no other channel just now.
+            return True
         except (paramiko.SSHException, EOFError, OSError):
             return False
         return True
@@ -191,14 +197,17 @@ class Session:
         return Conversation(self.frontend, channel, limit)
 
     def _channel(self, limit: float) -> paramiko.Channel:
+        """A new one. sshd allows so many at a time (MaxSessions), and counts one until its process has ended."""
         transport: paramiko.Transport = self._connection.transport
-        try:
-            return transport.open_session(timeout=limit)
-        except paramiko.ChannelException:
-            # sshd's MaxSessions may be 1.
-            if not self._attendant.rest():
-                raise
-            return transport.open_session(timeout=limit)
+        deadline = time.monotonic() + limit
+        while True:
+            try:
+                return transport.open_session(timeout=limit)
+            except paramiko.ChannelException:
+                if time.monotonic() > deadline:
+                    raise
+            self._attendant.rest()
+            time.sleep(FREE_SECONDS)
 
     def close(self) -> None:
         """Close the connection; commands that still run get end of file."""
