@@ -6,6 +6,8 @@ PostgreSQL's words makes SQLAlchemy load all that it knows of PostgreSQL, which 
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Index, text
 
 from orchestrator.adapters.ledger.tables import audits, deliveries, deployments, drains, findings, metadata
@@ -13,13 +15,18 @@ from orchestrator.adapters.ledger.tables import audits, deliveries, deployments,
 #: For whoever wants the whole schema: with this module loaded, it has the indexes as well.
 __all__ = ["metadata"]
 
+
+def _where(condition: str) -> dict[str, Any]:
+    """Of which rows, for both databases."""
+    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
+
+
 #: One open deployment per fleet: the database itself says so.
 one_open = Index(
     "uq_deployments_open",
     deployments.c.fleet,
     unique=True,
-    sqlite_where=text("ended_at IS NULL"),
-    postgresql_where=text("ended_at IS NULL"),
+    **_where("ended_at IS NULL"),
 )
 
 #: An epoch is one deployment's. Readmissions and healing bring frontends to an epoch that was committed before.
@@ -28,8 +35,7 @@ one_of_epoch = Index(
     deployments.c.fleet,
     deployments.c.epoch,
     unique=True,
-    sqlite_where=text("kind NOT IN ('readmit', 'heal')"),
-    postgresql_where=text("kind NOT IN ('readmit', 'heal')"),
+    **_where("kind NOT IN ('readmit', 'heal')"),
 )
 
 #: A frontend is out of rotation once.
@@ -38,8 +44,7 @@ one_drain = Index(
     drains.c.fleet,
     drains.c.frontend,
     unique=True,
-    sqlite_where=text("lifted_at IS NULL"),
-    postgresql_where=text("lifted_at IS NULL"),
+    **_where("lifted_at IS NULL"),
 )
 
 #: The deliveries that are still to be made, in the order in which each receiver gets them.
@@ -47,8 +52,7 @@ due_deliveries = Index(
     "ix_deliveries_due",
     deliveries.c.receiver,
     deliveries.c.entry,
-    sqlite_where=text("due_at IS NOT NULL"),
-    postgresql_where=text("due_at IS NOT NULL"),
+    **_where("due_at IS NOT NULL"),
 )
 
 #: One open audit per fleet.
@@ -56,8 +60,7 @@ one_audit = Index(
     "uq_audits_open",
     audits.c.fleet,
     unique=True,
-    sqlite_where=text("ended_at IS NULL"),
-    postgresql_where=text("ended_at IS NULL"),
+    **_where("ended_at IS NULL"),
 )
 
 #: A moment of a schedule has one row, whoever was there first.
@@ -67,8 +70,7 @@ one_of_moment = Index(
     audits.c.deep,
     audits.c.scheduled_at,
     unique=True,
-    sqlite_where=text("scheduled_at IS NOT NULL"),
-    postgresql_where=text("scheduled_at IS NOT NULL"),
+    **_where("scheduled_at IS NOT NULL"),
 )
 
 #: A finding is open once. The fleet comes first for those who ask for what is open in it.
@@ -77,6 +79,5 @@ one_finding = Index(
     findings.c.fleet,
     findings.c.identity,
     unique=True,
-    sqlite_where=text("closed_at IS NULL"),
-    postgresql_where=text("closed_at IS NULL"),
+    **_where("closed_at IS NULL"),
 )

@@ -84,6 +84,15 @@ class Frontend:
         """As far as it can be armed."""
         (self.root / f"activations/{FIVE}").mkdir()
 
+    def armed(self) -> tuple[Arm, Conversation]:
+        """Staged, and the attendant lent until the word comes."""
+        self.stage()
+        arm = Arm(str(self.root), FIVE, 40)
+        spoken = self.attendant.lend(arm, LIMIT)
+        assert spoken is not None
+        assert spoken.line() == arm.armed
+        return arm, spoken
+
 
 @pytest.fixture
 def frontend(tmp_path: Path) -> Iterator[Frontend]:
@@ -105,11 +114,7 @@ def test_one_process_does_all_commands(frontend: Frontend) -> None:
 
 
 def test_it_flips_and_is_there_for_the_next_command(frontend: Frontend) -> None:
-    frontend.stage()
-    arm = Arm(str(frontend.root), FIVE, 40)
-    spoken = frontend.attendant.lend(arm, LIMIT)
-    assert spoken is not None
-    assert spoken.line() == arm.armed
+    arm, spoken = frontend.armed()
     assert frontend.attendant.at_work
     assert frontend.attendant.lends(spoken)
     assert not spoken.answered
@@ -200,11 +205,7 @@ def test_more_or_less_than_was_promised_is_never_taken_for_a_command(frontend: F
 
 
 def test_one_that_stood_down_is_followed_by_another(frontend: Frontend) -> None:
-    frontend.stage()
-    arm = Arm(str(frontend.root), FIVE, 40)
-    spoken = frontend.attendant.lend(arm, LIMIT)
-    assert spoken is not None
-    assert spoken.line() == arm.armed
+    _, spoken = frontend.armed()
     spoken.say(b"STOP\n")
     assert frontend.attendant.back(spoken) == (b"STOODDOWN\nOK\n", 0)
     assert frontend.attendant.do(Probe(str(frontend.root)), [], 0, LIMIT) is not None

@@ -190,7 +190,7 @@ sub words { @{$_[1]} == $_[0] or refuse("words", "$_[2] takes $_[0] words, " . @
 our ($act, $epoch);
 sub name_activation {
     $_[0] =~ /^$activation\z/ or refuse("words", "not an activation: <epoch>-<16 hex digits> was expected");
-    ($act, $epoch) = ($_[0], (split /-/, $_[0])[0]);
+    ($act, $epoch) = ($_[0], epoch_of($_[0]));
 }
 
 # --- state ---
