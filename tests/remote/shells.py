@@ -18,7 +18,7 @@ SHELL_PART = Path(__file__).parents[2] / "workers/frontend/remote/lockstep-front
 #: Longer than any command of these tests takes on a busy machine, in seconds.
 PATIENCE = 60
 #: What the attendant does. All other commands are the script's.
-ATTENDED = frozenset({b"probe", b"receive", b"assemble", b"verify", b"arm"})
+ATTENDED = frozenset({b"init", b"probe", b"receive", b"assemble", b"verify", b"arm"})
 EXITS = {"OK": 0, "REFUSED": 10, "FAILED": 11}
 
 

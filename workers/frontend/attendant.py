@@ -1,4 +1,4 @@
-"""The process on a frontend that does a deployment's commands one after the other (docs/frontend.md, "attend").
+"""The process on a frontend that does a deployment's commands one after the other (docs/frontend.md, "The attendant").
 
 A channel, a login shell and the script's beginning cost a frontend 10 ms of CPU, and the processes that the script
 starts another 15 to 50 for each command: in one process of perl that is paid once.
@@ -10,22 +10,27 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from orchestrator.domain.errors import UnansweredError
 from workers.frontend.answers import STATUSES
-from workers.frontend.commands import Command
+from workers.frontend.commands import Attend, Command
 from workers.frontend.conversation import Conversation
+from workers.frontend.script import script, script_sha256
 
 
 class Attendant:
     """That of one session. Safe to use from several threads: who finds it at work goes without.
 
-    `begin` starts it within a limit in seconds; None where the frontend has none that speaks as this Lockstep does.
+    `begin` starts a command at `root` in a channel of its own, within a limit in seconds.
     """
 
-    def __init__(self, begin: Callable[[float], Conversation | None]) -> None:
+    def __init__(self, root: str, begin: Callable[[Attend, float], Conversation]) -> None:
+        self._root = root
         self._begin = begin
         self._lock = threading.Lock()
         self._conversation: Conversation | None = None
         self._lent: Conversation | None = None
+        #: One that has found no script, and waits for it.
+        self._bare: Conversation | None = None
         self._known_absent = False
 
     @property
@@ -34,16 +39,34 @@ class Attendant:
         lent = self._lent
         return self._lock.locked() or (lent is not None and not lent.closed)
 
-    def forget(self) -> None:
-        """End it: the frontend's script was replaced."""
+    def install(self, limit: float) -> None:
+        """Have this Lockstep's script in its place, and the one that attends be that of it.
+
+        Raises `UnansweredError` where that is not known to be so.
+        """
+        command = self._command(replaces=True)
         with self._lock:
             self._end()
-            self._known_absent = False
+            begun, self._bare = self._bare, None
+            try:
+                if begun is None or begun.ended:
+                    begun = self._begin(command, limit)
+                    begun.line()
+                begun.extend(limit)
+                begun.feed([command.install(script())], ends=False)
+                if (said := begun.line()) != command.INSTALLED:
+                    rest, status = begun.finish()
+                    raise command.not_installed(said + rest, status, begun.complaints)
+                self._settle(begun)
+            except BaseException:
+                if begun is not None:
+                    begun.close()
+                raise
 
     def do(self, command: Command, stdin: Iterable[bytes], size: int, limit: float) -> tuple[bytes, int | None] | None:
         """Its answer and the exit status that the script would have; None where another way must be gone.
 
-        `stdin` are `size` bytes. Raises `UnansweredError` where nobody knows what came of it.
+        `stdin` are `size` bytes. Raises `UnansweredError` where nobody knows what came of it, or there is no script.
         """
         with self._taken(limit) as conversation:
             if conversation is None:
@@ -68,6 +91,8 @@ class Attendant:
         if self._lock.acquire(blocking=False):
             try:
                 self._end()
+                if self._bare is not None:
+                    self._bare.close()
             finally:
                 self._lock.release()
 
@@ -106,12 +131,32 @@ class Attendant:
     def _standing(self, limit: float) -> Conversation | None:
         if self._conversation is not None and (self._conversation.ended or self._conversation.has_said):
             self._end()
-        if self._conversation is None and not self._known_absent:
-            self._conversation = self._begin(limit)
-            self._known_absent = self._conversation is None
+        if self._bare is not None and self._bare.ended:
+            self._bare = None
+        if self._conversation is None and self._bare is None and not self._known_absent:
+            self._settle(self._begin(self._command(), limit))
+        if self._bare is not None:
+            raise UnansweredError("there is no script on the frontend", where=f"{self._root}/state")
         if self._conversation is not None:
             self._conversation.extend(limit)
         return self._conversation
+
+    def _command(self, *, replaces: bool = False) -> Attend:
+        return Attend(self._root, script_sha256(), len(script()), replaces)
+
+    def _settle(self, begun: Conversation) -> None:
+        """By what it says first. One who says nothing in time is none: the others' way is open."""
+        try:
+            said = begun.line()
+        except UnansweredError:
+            said = b""
+        if said == self._command().ready:
+            self._conversation = begun
+        elif said == Attend.ABSENT:
+            self._bare = begun
+        else:
+            begun.close()
+        self._known_absent = begun not in (self._conversation, self._bare)
 
     def _end(self) -> None:
         if self._conversation is not None:

@@ -70,46 +70,58 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Install(Command):
-    """Put the script (on standard input) in its place, whole or not at all; ``installed`` when its hash is right."""
+class Attend(Command):
+    """Start the attendant: it reads the commands' lines (`Command.line`), each with its input behind it.
+
+    Where there is no script, or it is to be replaced, that is said first (`ABSENT`); after `install`, the script is put
+    in its place, whole or not at all, `INSTALLED` when its hash is right, and the attendant is that of it. So nothing
+    is changed before somebody says so, and one channel does for a frontend's first time.
+    """
 
     sha256: str
+    size: int
+    replaces: bool = False
+
+    ABSENT: ClassVar[bytes] = b"ABSENT\n"
+    INSTALLED: ClassVar[bytes] = b"installed\n"
+
+    @property
+    def ready(self) -> bytes:
+        """What it says when it waits for commands, where it is that of the script with this hash."""
+        return f"READY {self.sha256}\n".encode()
 
     def argv(self) -> tuple[str, ...]:
         """A program of the shell with the paths as its arguments."""
         program = (
-            'set -eu; umask 022; mkdir -p "$1/state"; new=$1/state/lockstep-frontend.$$; '
-            'trap \'rm -f "$new"\' EXIT; cat >"$new"; '
-            'set -- "$1" "$2" "$(sha256sum <"$new")"; [ "${3%% *}" = "$2" ]; '
-            'mv -f "$new" "$1/state/lockstep-frontend"; echo installed'
+            'set -eu; umask 022; script=$1/state/lockstep-frontend; if [ -n "$4" ] || [ ! -f "$script" ]; then '
+            'echo ABSENT; read -r word; mkdir -p "$1/state"; new=$script.$$; trap \'rm -f "$new"\' EXIT; '
+            'head -c "$3" >"$new"; set -- "$1" "$2" "$(sha256sum <"$new")"; [ "${3%% *}" = "$2" ]; '
+            'mv -f "$new" "$script"; echo installed; fi; exec sh "$script" "$1" attend'
         )
-        return ("sh", "-c", program, "lockstep-install", self.root, self.sha256)
-
-    def parse(self, stdout: bytes, status: int | None) -> None:
-        """Nothing, when it is installed."""
-        if stdout != b"installed\n" or status != 0:
-            raise UnansweredError(
-                "the frontend's script could not be installed",
-                where=self.script,
-                found=f"exit status {status}, {printable(stdout.decode('utf-8', 'replace'))}",
-                remedy="see that the account may write below the root",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Attend(Command):
-    """Start the attendant: it reads the commands' lines (`Command.line`), each with its input behind it."""
+        replaces = "replace" if self.replaces else ""
+        return ("sh", "-c", program, "lockstep-attend", self.root, self.sha256, str(self.size), replaces)
 
     @staticmethod
-    def ready(sha256: str) -> bytes:
-        """What it says first, where it is the one of the script with this hash."""
-        return f"READY {sha256}\n".encode()
+    def install(script: bytes) -> bytes:
+        """What is said to it when it said `ABSENT`."""
+        return b"INSTALL\n" + script
+
+    def not_installed(self, said: bytes, status: int | None, complaints: str) -> UnansweredError:
+        """The error where it did not say `INSTALLED`."""
+        found = [f"exit status {status}", printable(said.decode("utf-8", "replace")), printable(complaints)]
+        return UnansweredError(
+            "the frontend's script could not be installed",
+            where=self.script,
+            found=", ".join(filter(None, found)),
+            remedy="see that the account may write below the root",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Init(Command):
     """Make the tree; harmless where it is there."""
 
+    attended: ClassVar[bool] = True
     parse = Command.parse_nothing
 
 

@@ -31,13 +31,14 @@ class Conversation:
         self._limit = limit
         self._deadline = (time.monotonic() if since is None else since) + limit
 
-    def feed(self, chunks: Iterable[bytes]) -> None:
-        """Send standard input and end it. A command that ends early gets no more: its answer says why."""
+    def feed(self, chunks: Iterable[bytes], *, ends: bool = True) -> None:
+        """Send standard input, and end it. A command that ends early gets no more: its answer says why."""
         try:
             for chunk in chunks:
                 self._wait()
                 self._channel.sendall(chunk)
-            self._channel.shutdown_write()
+            if ends:
+                self._channel.shutdown_write()
         except TimeoutError as error:
             raise self._late() from error
         except (paramiko.SSHException, EOFError) as error:

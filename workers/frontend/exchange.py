@@ -10,9 +10,9 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import pycurl
@@ -52,17 +52,24 @@ class Exchange:
 
         Raises `UnansweredError` where the thread came to an end.
         """
+        with self.asking(curl, series) as answer:
+            return answer()
+
+    @contextmanager
+    def asking(self, curl: pycurl.Curl, series: Series[T]) -> Iterator[Callable[[], T]]:
+        """The same while the caller does something else: what is given waits, and answers as `ask` does.
+
+        A series that has not ended by the end of the context is given up.
+        """
         call = _Call(curl, series)
         try:
             with self._lock:
                 self._present().put(call)
-            answer: T = call.result.result()
-        except BaseException:
-            # Interrupted while it was handed over, or waited for: nobody is there for an answer any more.
+            yield call.result.result
+        finally:
+            # Nobody is there for an answer any more.
             if not call.result.done():
                 self._withdraw(call)
-            raise
-        return answer
 
     def _present(self) -> _Operator:
         """The one whose thread runs; a process that was forked has none of its parent's."""

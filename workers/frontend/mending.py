@@ -20,7 +20,6 @@ from workers.frontend.commands import Init, Spoiled
 from workers.frontend.healing import Mend, Remove, Replace, Restore
 from workers.frontend.inspection import BY_HASH, Inspect, Inspected, InspectedTree
 from workers.frontend.job import Job
-from workers.frontend.readiness import install
 from workers.frontend.script import script_sha256
 from workers.frontend.survey import Survey, Surveyed
 from workers.frontend.transport import SHORT_SECONDS, Session
@@ -110,7 +109,7 @@ class Mending:
         """The script that this Lockstep installs, its directories, a fence, and something that is current."""
         found = self._survey()
         if found is None or found.script != script_sha256():
-            install(self._session)
+            self._session.install()
         try:
             self._session.ask(Init(self._root), limit=SHORT_SECONDS)
         except ScriptRefusedError as error:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from orchestrator.domain.errors import UnansweredError
 from workers.frontend.answers import ScriptRefusedError
-from workers.frontend.commands import Init, Install, Probe, Probed
-from workers.frontend.script import script, script_sha256
+from workers.frontend.commands import Init, Probe, Probed
+from workers.frontend.script import script_sha256
 from workers.frontend.transport import SHORT_SECONDS, Session
 
 
@@ -28,18 +28,12 @@ def ready(session: Session, wanted: bytes = b"") -> Ready:
     """
     found = probe(session, wanted)
     if found is None or found.probed.script != script_sha256():
-        install(session)
+        session.install()
         session.ask(Init(session.frontend.root), limit=SHORT_SECONDS)
         found = _probe(session, wanted)
     if found.probed.script != script_sha256():
         raise UnansweredError("the frontend's script is not the one that was installed", where=session.frontend.name)
     return found
-
-
-def install(session: Session) -> None:
-    """Have this version's script in its place."""
-    session.ask(Install(session.frontend.root, script_sha256()), stdin=[script()], limit=SHORT_SECONDS)
-    session.script_replaced()
 
 
 def probe(session: Session, wanted: bytes = b"") -> Ready | None:

@@ -17,7 +17,8 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -218,15 +219,19 @@ class Served(Site):
         super().__init__(frontend.name, frontend.base_url, limit, fleet.host, exchange)
         self._frontend = frontend
 
-    def verify(self, activation: Activation, expected: Iterable[Expected], *, unpinned: bool = False) -> Verified:
-        """All of a verification, in one series that ends at the first answer that is wrong.
+    def verifying(
+        self, activation: Activation, expected: Iterable[Expected], *, unpinned: bool = False
+    ) -> AbstractContextManager[Callable[[], Verified]]:
+        """All of a verification, in one series that ends at the first answer that is wrong, while the caller goes on.
+
+        What the context gives waits for the end of it; who leaves the context before gives it up.
 
         First the manifests; where they are right also the activation's document and all that is expected. `unpinned`:
         last what a new client is served. `expected` is drawn from in the exchange's thread, as the answers come.
 
-        Raises `RefusedError` where anything else comes back, `UnansweredError` where nothing does.
+        That raises `RefusedError` where anything else comes back, `UnansweredError` where nothing does.
         """
-        return self._run(self._verified(activation, expected, unpinned=unpinned))
+        return self._exchange.asking(self._curl, self._verified(activation, expected, unpinned=unpinned))
 
     def manifest_digest(self, placement: Placement, name: ActivationName) -> str:
         """The SHA-256 of the app's manifest as it is served under the pin; "" where none is."""

@@ -101,22 +101,24 @@ class Steps:
         }
 
     def verify(self, job: Job) -> Detail:
-        """Hash every file on the disk, then ask for them over HTTP."""
+        """Hash every file on the disk, and meanwhile ask for them over HTTP."""
         began = time.monotonic()
         fleet = job.fleet
         session = self.session(job, fleet.policy.verify_seconds)
-        if (healing := job.deployment.plan.healing) is not None:
-            Mending(session, job, healing, fleet.policy.verify_seconds).prove()
-        else:
-            _check_disk(session, job)
+        healing = job.deployment.plan.healing
         sample = None if fleet.policy.verify == "all" else fleet.policy.verify
         seed = f"{job.deployment.id}/{job.frontend.name}"
         activation = job.deployment.activation
         asked = (expected for _, expected in job.prepared.questions.asked(sample, seed))
-        with Served(fleet, job.frontend) as served:
-            # A frontend that is healed nobody flips, and nobody confirms it later.
-            verified = served.verify(activation, asked, unpinned=healing is not None)
-            requests = served.requests
+        # A frontend that is healed nobody flips, and nobody confirms it later.
+        unpinned = healing is not None
+        with Served(fleet, job.frontend) as served, served.verifying(activation, asked, unpinned=unpinned) as answered:
+            # The disk has the first word: what lies there wrong is served wrong as well.
+            if healing is not None:
+                Mending(session, job, healing, fleet.policy.verify_seconds).prove()
+            else:
+                _check_disk(session, job)
+            verified, requests = answered(), served.requests
         return {
             "served": verified.digests,
             "files": verified.files,

@@ -31,7 +31,6 @@ from workers.frontend.answers import printable
 from workers.frontend.attendant import Attendant
 from workers.frontend.commands import Attend, Command, shell_line
 from workers.frontend.conversation import Conversation, lost, place
-from workers.frontend.script import script_sha256
 
 CONNECT_SECONDS = 10.0
 #: How soon to ask again for a channel where sshd allows no other just now, in seconds.
@@ -77,7 +76,7 @@ class Session:
         self._connection = connection
         self._running: list[Conversation] = []
         self._lock = threading.Lock()
-        self._attendant = Attendant(self._attend)
+        self._attendant = Attendant(frontend.root, self._attend)
 
     @property
     def busy(self) -> bool:
@@ -162,9 +161,9 @@ class Session:
             return conversation.answered or conversation.ended
         return conversation.over
 
-    def script_replaced(self) -> None:
-        """Whoever attends here ran the one before."""
-        self._attendant.forget()
+    def install(self) -> None:
+        """Have this Lockstep's script in its place; who attends is that of it. Errors as of `ask`."""
+        self._attendant.install(SHORT_SECONDS)
 
     def converse(self, argv: Sequence[str], *, limit: float) -> Conversation:
         """Start a command line in a channel of its own. `limit` in seconds bounds all that follows."""
@@ -173,20 +172,8 @@ class Session:
             self._running = [conversation, *(other for other in self._running if not other.closed)]
         return conversation
 
-    def _attend(self, limit: float) -> Conversation | None:
-        command = Attend(self.frontend.root)
-        conversation = self._start(command.argv(), min(limit, CONNECT_SECONDS))
-        ready = b""
-        try:
-            ready = conversation.line()
-        except UnansweredError:
-            # One who says nothing is none; the others' ways are open as long as the connection stands.
-            if not self.alive:
-                raise
-        finally:
-            if ready != command.ready(script_sha256()):
-                conversation.close()
-        return None if conversation.closed else conversation
+    def _attend(self, command: Attend, limit: float) -> Conversation:
+        return self._start(command.argv(), min(limit, CONNECT_SECONDS))
 
     def _start(self, argv: Sequence[str], limit: float) -> Conversation:
         try:

@@ -7,6 +7,7 @@ import select
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.errors import UnansweredError
 from tests.unit.workers.jobs import job_of
 from workers.frontend.attendant import Attendant
-from workers.frontend.commands import Arm, Probe, Verify
+from workers.frontend.commands import Arm, Attend, Init, Probe, Verify
 from workers.frontend.conversation import Conversation
 from workers.frontend.script import script, script_sha256
 
@@ -28,9 +29,16 @@ class Pipes:
     """As much of a channel as a conversation needs, to a process on this machine."""
 
     def __init__(self, argv: tuple[str, ...]) -> None:
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
         self.closed = False
         self.eof_received = False
+        self.status_event = threading.Event()
+        self._complains = True
+
+    @property
+    def exit_status(self) -> int:
+        return self.process.wait(LIMIT)
 
     def settimeout(self, _seconds: float) -> None:
         """A pipe needs none here: whoever hangs is ended by the test's own limit."""
@@ -40,6 +48,10 @@ class Pipes:
         self.process.stdin.write(word)
         self.process.stdin.flush()
 
+    def shutdown_write(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
     def recv_ready(self) -> bool:
         assert self.process.stdout is not None
         return bool(select.select([self.process.stdout], [], [], 0)[0])
@@ -48,32 +60,47 @@ class Pipes:
         assert self.process.stdout is not None
         piece = os.read(self.process.stdout.fileno(), size)
         self.eof_received = not piece
+        if self.eof_received:
+            self.status_event.set()
         return piece
+
+    def exit_status_ready(self) -> bool:
+        return self.process.wait(LIMIT) is not None
+
+    def recv_stderr_ready(self) -> bool:
+        return self._complains
+
+    def recv_stderr(self, size: int) -> bytes:
+        assert self.process.stderr is not None
+        said = os.read(self.process.stderr.fileno(), size)
+        self._complains = bool(said)
+        return said
 
     def close(self) -> None:
         self.closed = True
-        self.process.communicate()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+        self.process.wait(LIMIT)
 
 
 class Frontend:
-    """A root with the script in it, and how often its attendant was started."""
+    """A root, and how often its attendant was started."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "state").mkdir(parents=True)
-        (root / "state/lockstep-frontend").write_bytes(script())
-        subprocess.run(self.words("init"), check=True, stdout=subprocess.DEVNULL)
+        self.script = root / "state/lockstep-frontend"
         self.pipes: list[Pipes] = []
-        self.attendant = Attendant(self.begin)
+        self.attendant = Attendant(str(root), self.begin)
 
-    def words(self, *words: str) -> tuple[str, ...]:
-        return ("sh", f"{self.root}/state/lockstep-frontend", str(self.root), *words)
+    def begin(self, command: Attend, limit: float) -> Conversation:
+        self.pipes.append(Pipes(command.argv()))
+        return Conversation(job_of(5).frontend, cast("Any", self.pipes[-1]), limit)
 
-    def begin(self, limit: float) -> Conversation | None:
-        self.pipes.append(Pipes(self.words("attend")))
-        spoken = Conversation(job_of(5).frontend, cast("Any", self.pipes[-1]), limit)
-        assert spoken.line() == f"READY {script_sha256()}\n".encode()
-        return spoken
+    def init(self) -> None:
+        """The tree is made, by the attendant."""
+        assert self.attendant.do(Init(str(self.root)), [], 0, LIMIT) == (b"OK\n", 0)
 
     def probe(self) -> bool:
         """Whether the attendant has answered."""
@@ -95,13 +122,85 @@ class Frontend:
 
 
 @pytest.fixture
-def frontend(tmp_path: Path) -> Iterator[Frontend]:
+def bare(tmp_path: Path) -> Iterator[Frontend]:
+    """One on which nothing was ever done."""
     made = Frontend(tmp_path / "root")
     try:
         yield made
     finally:
         for pipes in made.pipes:
             pipes.close()
+
+
+@pytest.fixture
+def frontend(bare: Frontend) -> Frontend:
+    """One with the script and a tree."""
+    bare.script.parent.mkdir(parents=True)
+    bare.script.write_bytes(script())
+    bare.init()
+    bare.attendant.rest()
+    bare.pipes.clear()
+    return bare
+
+
+def test_where_there_is_no_script_nothing_is_made_before_it_is_installed_and_one_channel_does_for_all(
+    bare: Frontend,
+) -> None:
+    for _ in range(2):
+        with pytest.raises(UnansweredError, match="no script"):
+            bare.probe()
+    assert not bare.root.exists()
+    bare.attendant.install(LIMIT)
+    assert bare.script.read_bytes() == script()
+    assert [path.name for path in bare.script.parent.iterdir()] == [bare.script.name]
+    bare.init()
+    assert bare.probe()
+    assert len(bare.pipes) == 1
+
+
+def test_who_waits_for_a_script_that_never_comes_leaves_nothing(bare: Frontend) -> None:
+    with pytest.raises(UnansweredError, match="no script"):
+        bare.probe()
+    bare.attendant.rest()
+    assert bare.pipes[0].closed
+    with pytest.raises(UnansweredError, match="no script"):
+        bare.probe()
+    assert len(bare.pipes) == 2
+    assert not bare.root.exists()
+
+
+def test_another_script_has_no_attendant_and_is_replaced(frontend: Frontend) -> None:
+    old = script().replace(b"__DATA__", b"# another\n__DATA__")
+    new = frontend.script.with_name("new")
+    new.write_bytes(old)
+    new.rename(frontend.script)
+    frontend.attendant.rest()
+    assert not frontend.probe()
+    frontend.attendant.install(LIMIT)
+    assert frontend.script.read_bytes() == script()
+    assert frontend.probe()
+    assert len(frontend.pipes) == 2
+
+
+@pytest.mark.parametrize("sent", [script()[:-1] + b"x", script()[:1000]], ids=["other bytes", "cut off"])
+def test_what_is_not_this_script_is_not_installed(frontend: Frontend, sent: bytes) -> None:
+    command = Attend(str(frontend.root), script_sha256(), len(script()), replaces=True)
+    spoken = frontend.begin(command, LIMIT)
+    assert spoken.line() == command.ABSENT
+    spoken.feed([command.install(sent)])
+    assert spoken.finish() == (b"", 1)
+    assert frontend.script.read_bytes() == script()
+    assert not list(frontend.script.parent.glob("lockstep-frontend.*"))
+
+
+def test_why_a_script_could_not_be_installed_is_told(bare: Frontend) -> None:
+    bare.root.write_bytes(b"a file")
+    with pytest.raises(UnansweredError) as caught:
+        bare.attendant.install(LIMIT)
+    assert caught.value.problem.what == "the frontend's script could not be installed"
+    assert caught.value.problem.where == str(bare.script)
+    assert "exit status 1" in caught.value.problem.found
+    assert "mkdir" in caught.value.problem.found
 
 
 def test_one_process_does_all_commands(frontend: Frontend) -> None:
@@ -149,9 +248,9 @@ def test_who_comes_while_it_has_work_goes_without(frontend: Frontend) -> None:
     def slowly() -> Iterator[bytes]:
         inside.set()
         assert done.wait(LIMIT)
-        yield b""
+        yield b"0" * 64 + b"\n"
 
-    busy = threading.Thread(target=lambda: frontend.attendant.do(Probe(str(frontend.root)), slowly(), 0, LIMIT))
+    busy = threading.Thread(target=lambda: frontend.attendant.do(Probe(str(frontend.root)), slowly(), 65, LIMIT))
     busy.start()
     assert inside.wait(LIMIT)
     assert frontend.attendant.at_work
@@ -162,21 +261,26 @@ def test_who_comes_while_it_has_work_goes_without(frontend: Frontend) -> None:
     assert len(frontend.pipes) == 1
 
 
-def test_where_there_is_none_nobody_looks_again_until_the_script_was_replaced() -> None:
-    looked = []
+@pytest.mark.parametrize("says", ["true", "echo REFUSED noperl", "echo READY", "exit 2"])
+def test_where_there_is_none_nobody_looks_again_until_the_script_was_replaced(says: str) -> None:
+    """Neither an attendant nor the want of a script: where there is no perl, say."""
+    looked: list[Pipes] = []
 
-    def absent(limit: float) -> Conversation | None:
-        looked.append(limit)
-        return None
+    def begin(command: Attend, limit: float) -> Conversation:
+        looked.append(Pipes(("sh", "-c", says)))
+        return Conversation(job_of(5).frontend, cast("Any", looked[-1]), limit)
 
-    attendant = Attendant(absent)
+    attendant = Attendant("/srv/lockstep", begin)
     for _ in range(3):
         assert attendant.do(Probe("/srv/lockstep"), [], 0, LIMIT) is None
         assert attendant.lend(Probe("/srv/lockstep"), LIMIT) is None
     assert len(looked) == 1
-    attendant.forget()
+    assert looked[0].closed
+    says = "echo ABSENT; read -r word; echo installed; echo REFUSED noperl"
+    attendant.install(LIMIT)
     assert attendant.do(Probe("/srv/lockstep"), [], 0, LIMIT) is None
     assert len(looked) == 2
+    assert looked[1].closed
 
 
 def test_one_that_has_ended_is_followed_by_another(frontend: Frontend) -> None:
@@ -224,11 +328,12 @@ def test_one_that_has_no_work_gives_way(frontend: Frontend) -> None:
 def test_one_that_ends_in_the_middle_of_its_answer_is_an_unknown_outcome() -> None:
     begun: list[Pipes] = []
 
-    def begin(limit: float) -> Conversation:
-        begun.append(Pipes(("sh", "-c", "read -r line && echo fence 0")))
+    def begin(command: Attend, limit: float) -> Conversation:
+        ready = command.ready.decode()
+        begun.append(Pipes(("sh", "-c", f"echo {ready.strip()}; read -r line && echo fence 0")))
         return Conversation(job_of(5).frontend, cast("Any", begun[-1]), limit)
 
-    attendant = Attendant(begin)
+    attendant = Attendant("/srv/lockstep", begin)
     for number in (1, 2):
         assert attendant.do(Probe("/srv/lockstep"), [], 0, LIMIT) == (b"fence 0\n", None)
         assert len(begun) == number

@@ -23,7 +23,6 @@ from workers.frontend.commands import (
     Discard,
     Drain,
     Init,
-    Install,
     Listing,
     Probe,
     Prune,
@@ -81,6 +80,7 @@ def test_a_command_becomes_exactly_this_line(command: Command, line: str) -> Non
 
 SOURCE = Source(1000, 2000, "app.example.org", f"http://127.0.0.7:8080/-/lockstep/packs/{'0f' * 16}.tgz")
 SAID: list[tuple[Command, bytes]] = [
+    (Init(ROOT), b"60 0 init\n"),
     (Probe(ROOT), b"60 0 probe\n"),
     (Receive(ROOT, NAME, "tar"), b"60 0 receive 7-00112233445566aa tar\n"),
     (
@@ -102,8 +102,7 @@ def test_what_the_attendant_knows_is_said_to_it_in_exactly_this_line(command: Co
 def test_the_attendant_is_asked_for_nothing_else() -> None:
     known = {type(command) for command, _ in SAID}
     assert not [command for command, _ in LINES if command.attended and type(command) not in known]
-    assert Attend(ROOT).argv() == ("sh", f"{ROOT}/state/lockstep-frontend", ROOT, "attend")
-    assert Attend.ready(SHA) == f"READY {SHA}\n".encode()
+    assert Attend(ROOT, SHA, 123).ready == f"READY {SHA}\n".encode()
 
 
 @given(st.text(min_size=1))
@@ -113,17 +112,12 @@ def test_no_word_reaches_the_shell_unquoted(word: str) -> None:
 
 
 def test_the_bootstrap_takes_its_paths_as_arguments_and_never_in_the_program() -> None:
-    argv = Install(ROOT, SHA).argv()
-    assert argv[:2] == ("sh", "-c")
-    assert ROOT not in argv[2]
-    assert argv[3:] == ("lockstep-install", ROOT, SHA)
-
-
-def test_the_bootstrap_believes_only_its_own_word() -> None:
-    Install(ROOT, SHA).parse(b"installed\n", 0)
-    for stdout, status in ((b"installed\n", 1), (b"", 0), (b"installed\nmore\n", 0), (b"installed\n", None)):
-        with pytest.raises(UnansweredError):
-            Install(ROOT, SHA).parse(stdout, status)
+    kept, replaced = Attend(ROOT, SHA, 123).argv(), Attend(ROOT, SHA, 123, replaces=True).argv()
+    assert kept[:3] == replaced[:3]
+    assert kept[:2] == ("sh", "-c")
+    assert ROOT not in kept[2]
+    assert kept[3:] == ("lockstep-attend", ROOT, SHA, "123", "")
+    assert replaced[3:] == ("lockstep-attend", ROOT, SHA, "123", "replace")
 
 
 def test_ok_with_status_0_is_the_only_success() -> None:

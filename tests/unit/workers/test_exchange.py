@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import repeat
@@ -25,7 +25,7 @@ from tests.unit.adapters.test_webhook import self_signed
 from tests.unit.workers.web import NAME, Web, page
 from workers.frontend import serving
 from workers.frontend.exchange import Exchange
-from workers.frontend.serving import Served, Site
+from workers.frontend.serving import Served, Site, Verified
 
 MANIFEST = b"the manifest"
 PLACEMENT = Placement("ToDo", "/ToDo/", "1", hashlib.sha256(MANIFEST).hexdigest())
@@ -59,9 +59,37 @@ def served(web: Web, seconds: float = 60, exchange: Exchange = EXCHANGE) -> Serv
     return Served(fleet, fleet.frontends[0], exchange=exchange)
 
 
+def verification(asked: Served, wanted: Iterable[Expected], *, unpinned: bool = False) -> Verified:
+    with asked.verifying(ACTIVATION, wanted, unpinned=unpinned) as answered:
+        return answered()
+
+
+def test_who_asks_does_something_else_meanwhile(web: Web) -> None:
+    all_asked = threading.Event()
+
+    def wanted() -> Iterator[Expected]:
+        yield from EXPECTED
+        all_asked.set()
+
+    with served(web) as asked, asked.verifying(ACTIVATION, wanted()) as answered:
+        assert all_asked.wait(30)
+        assert answered().files == 20
+    web.all_ended()
+
+
+def test_who_goes_before_the_answer_gives_it_up(web: Web) -> None:
+    with Web() as silent, served(silent) as asked:
+        with pytest.raises(LookupError), asked.verifying(ACTIVATION, EXPECTED):
+            assert silent.unanswered.get(timeout=30) == MANIFEST_PATH
+            raise LookupError
+        silent.all_ended()
+    with served(web) as asked:
+        assert verification(asked, EXPECTED).files == 20
+
+
 def test_a_verification_asks_in_order_over_one_connection_and_leaves_none(web: Web) -> None:
     with served(web) as asked:
-        verified = asked.verify(ACTIVATION, EXPECTED, unpinned=True)
+        verified = verification(asked, EXPECTED, unpinned=True)
         assert (verified.digests, verified.files) == ({"ToDo": PLACEMENT.digest}, 20)
         assert asked.requests == 23
     assert web.asked == [MANIFEST_PATH, DOCUMENT_PATH, *FILES, DOCUMENT_PATH]
@@ -75,7 +103,7 @@ def test_many_are_asked_at_once_each_over_its_own_connection(web: Web) -> None:
     def verify(_: int) -> int:
         together.wait(30)
         with served(web) as asked:
-            return asked.verify(ACTIVATION, EXPECTED).files
+            return verification(asked, EXPECTED).files
 
     with ThreadPoolExecutor(40) as pool:
         assert sum(pool.map(verify, range(40))) == 40 * 20
@@ -87,7 +115,7 @@ def test_many_are_asked_at_once_each_over_its_own_connection(web: Web) -> None:
 def test_nothing_is_asked_behind_an_answer_that_is_wrong(web: Web) -> None:
     web.pages[FILES[3]] = page(b"something else"[: len(FILES[3])])
     with served(web) as asked, pytest.raises(RefusedError, match=rf"something else at {FILES[3]}"):
-        asked.verify(ACTIVATION, EXPECTED, unpinned=True)
+        verification(asked, EXPECTED, unpinned=True)
     assert web.asked == [MANIFEST_PATH, DOCUMENT_PATH, *FILES[:4]]
     web.all_ended()
 
@@ -95,7 +123,7 @@ def test_nothing_is_asked_behind_an_answer_that_is_wrong(web: Web) -> None:
 def test_where_a_manifest_is_wrong_no_file_is_asked_for(web: Web) -> None:
     web.pages[MANIFEST_PATH] = page(b"another")
     with served(web) as asked:
-        verified = asked.verify(ACTIVATION, EXPECTED, unpinned=True)
+        verified = verification(asked, EXPECTED, unpinned=True)
     assert (verified.digests, verified.files) == ({"ToDo": hashlib.sha256(b"another").hexdigest()}, 0)
     assert web.asked == [MANIFEST_PATH, DOCUMENT_PATH]
 
@@ -105,7 +133,7 @@ def test_one_that_never_answers_holds_nobody_up(web: Web) -> None:
         stuck = pool.submit(lambda: served(silent, 2).check(expected("/never"), NAME))
         assert silent.unanswered.get(timeout=30) == "/never"
         with served(web) as asked:
-            assert asked.verify(ACTIVATION, EXPECTED).files == 20
+            assert verification(asked, EXPECTED).files == 20
         assert not stuck.done()
         with pytest.raises(UnansweredError, match="the frontend's web server does not answer"):
             stuck.result(30)
@@ -113,7 +141,7 @@ def test_one_that_never_answers_holds_nobody_up(web: Web) -> None:
 
 def test_the_time_is_for_the_whole_series(web: Web) -> None:
     with served(web, 0.3) as asked, pytest.raises(UnansweredError, match="does not answer"):
-        asked.verify(ACTIVATION, repeat(EXPECTED[0]))
+        verification(asked, repeat(EXPECTED[0]))
     assert len(web.asked) > 3
     web.all_ended()
 
@@ -124,10 +152,10 @@ def test_what_a_series_raises_is_its_callers_and_the_next_is_asked(web: Web) -> 
         raise SystemExit("none left")
 
     with served(web) as asked, pytest.raises(SystemExit, match="none left"):
-        asked.verify(ACTIVATION, some())
+        verification(asked, some())
     web.all_ended()
     with served(web) as asked:
-        assert asked.verify(ACTIVATION, EXPECTED).files == 20
+        assert verification(asked, EXPECTED).files == 20
 
 
 def test_a_client_that_was_closed_is_its_callers_mistake(web: Web) -> None:

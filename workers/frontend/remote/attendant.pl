@@ -13,7 +13,8 @@ my ($root) = @ARGV;
 my $sha256 = qr/[0-9a-f]{64}/;
 my $app = qr/[A-Za-z][A-Za-z0-9_-]{0,62}/;
 my $release = qr{$app/$sha256};
-my $activation = qr/(?:0|[1-9][0-9]{0,9})-[0-9a-f]{16}/;
+my $number = qr/(?:0|[1-9][0-9]{0,9})/;
+my $activation = qr/$number-[0-9a-f]{16}/;
 my $odd = qr/[\\\x00-\x1f\x7f]/;
 my $empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 # Of flock and errno: the names for them are in modules.
@@ -44,12 +45,12 @@ sub wrong { fail("pack", $_[0] || "a member of the pack is not what may come her
 
 # --- the system, where perl has no word for it ---
 
-# By the machine that this perl was built for, as its own ELF header tells: clock_gettime, fsync, syncfs.
-my ($clock_gettime, $fsync, $syncfs) = do {
+# By the machine that this perl was built for, as its own ELF header tells.
+my ($clock_gettime, $fsync, $syncfs, $copy_file_range, $statfs) = do {
     my $head = "";
     if (open my $self, "<", "/proc/self/exe") { read $self, $head, 20 }
     my ($class, $machine) = length $head == 20 ? unpack "x4 C x13 v", $head : (0, 0);
-    @{$class == 2 && { 62 => [228, 74, 306], 183 => [113, 82, 267] }->{$machine} || []};
+    @{$class == 2 && { 62 => [228, 74, 306, 326, 137], 183 => [113, 82, 267, 285, 43] }->{$machine} || []};
 };
 
 # In seconds; 0 where nothing here can tell fractions.
@@ -60,6 +61,20 @@ sub clock {
     return 0 if syscall $clock_gettime, 0, $now;
     my ($seconds, $nano) = unpack "l!2", $now;
     return $seconds + $nano / 1e9;
+}
+
+# Bytes for whom is not root.
+sub free_space {
+    my ($path) = @_;
+    my $found = "\0" x 120;
+    if ($statfs && syscall($statfs, $path, $found) == 0) {
+        my ($blocks, $size) = unpack "x32 Q x32 Q", $found;
+        return $blocks * $size;
+    }
+    my $pipe = output_of("/", "/dev/null", "stat", "-f", "-c", "%a %S", $path);
+    my ($blocks, $size) = (<$pipe> // "") =~ /^([0-9]+) ([0-9]+)$/ or fail("io", "the free space is unknown");
+    close $pipe;
+    return $blocks * $size;
 }
 
 # run WORDS...: whether the command ended well. It has no part in what is said here.
@@ -217,8 +232,8 @@ sub first_line {
     return $line;
 }
 sub read_number {
-    my $number = first_line("$root/state/$_[0]");
-    return $number =~ /^(?:0|[1-9][0-9]{0,9})\z/ ? $number : undef;
+    my $line = first_line("$root/state/$_[0]");
+    return $line =~ /^$number\z/ ? $line : undef;
 }
 sub read_fence { $fence = read_number("fence") // fail("state", "state/fence does not hold an epoch") }
 sub read_current {
@@ -248,10 +263,10 @@ sub all_names {
 }
 
 sub write_number {
-    my ($name, $number) = @_;
+    my ($name, $value) = @_;
     my $path = "$root/state/$name";
     my $file;
-    my $written = open($file, ">", "$path.new") && print({$file} "$number\n") && close $file;
+    my $written = open($file, ">", "$path.new") && print({$file} "$value\n") && close $file;
     $written or fail("state", "write $name: $!");
     flush("$path.new");
     rename "$path.new", $path or fail("state", "rename $name: $!");
@@ -270,6 +285,50 @@ sub raise_fence {
     remove_up_to($epoch, "$root/state", "armed-");
     if ($epoch > $fence) { write_number("fence", $epoch); $fence = $epoch }
     flush("$root/state");
+}
+
+# --- init ---
+
+sub make_directory {
+    my ($path) = @_;
+    return if -d $path;
+    length $path or fail("io", "there is no directory to begin with");
+    make_directory($path =~ s{/[^/]*\z}{}r);
+    mkdir $path or -d $path or failed("mkdir $path");
+}
+
+# What the script's commands start; the attendant itself does with fewer.
+my @tools = qw(awk find flock gzip readlink sha256sum stat sync tar timeout xargs);
+sub init {
+    words(0, \@_, "init");
+    my @path = split /:/, $ENV{PATH} // "";
+    for my $tool (@tools) {
+        grep { -x "$_/$tool" } @path
+            or fail("state", "$tool is not installed, or not on the PATH of this account");
+    }
+    make_directory("$root/$_") for qw(objects releases activations by-hash ahead packs incoming state);
+    chmod 0700, "$root/incoming" or failed("chmod incoming");
+    open my $made, ">>", "$root/state/lock" or failed("open state/lock");
+    lock_tree();
+    if (!-l "$root/current") {
+        !-e "$root/current" or fail("state", "current is there and is not a link");
+        my $none = "activations/0-0000000000000000";
+        make_directory("$root/$none");
+        unlink "$root/state/next";
+        symlink $none, "$root/state/next" or failed("symlink state/next");
+        rename "$root/state/next", "$root/current" or failed("rename state/next");
+    }
+    if (!defined read_number("fence")) {
+        # One that got lost may not come back lower than anything that is here.
+        my $target = readlink "$root/current" // failed("readlink current");
+        my @there = map { /^($number)(?:-|\z)/ } $target =~ s{^activations/}{}r;
+        push @there, map { epoch_of($_) } grep { /^$activation\z/ } all_names("$root/activations");
+        my ($highest) = sort { $b <=> $a } 0, @there;
+        write_number("fence", $highest);
+    }
+    read_current();
+    flush($_) for $root, "$root/state";
+    return;
 }
 
 # --- scratch ---
@@ -311,9 +370,19 @@ sub make_scratch {
 
 # --- packs ---
 
-# A tar, block by block: `$take` gives so many bytes, or fewer where there are no more. `$most` is how many may still
-# come, where that is known.
-our ($take, $most);
+# A tar, block by block: `$take` gives so many bytes, or fewer where there are no more; `$copy` writes so many of them to
+# a file, and says how many it has. `$most` is how many may still come, where that is known.
+our ($take, $copy, $most);
+sub copy_taken {
+    my ($file, $size, $name) = @_;
+    my $done = 0;
+    while (my $more = $size - $done) {
+        my $piece = $take->($more > 262144 ? 262144 : $more);
+        put($file, $piece, $name);
+        $done += length $piece || last;
+    }
+    return $done;
+}
 sub block {
     wrong() if defined $most && ($most -= 512) < 0;
     my $block = $take->(512);
@@ -347,12 +416,34 @@ sub member {
     return;
 }
 
+# In large pieces, past perl's own buffer, which has only some kilobytes.
 sub taking {
     my ($handle) = @_;
+    my $ahead = "";
     return sub {
         my ($size) = @_;
-        read($handle, my $bytes, $size) // failed("read");
+        while (length $ahead < $size) { sysread($handle, $ahead, 262144, length $ahead) // failed("read") or last }
+        return substr $ahead, 0, $size, "";
+    };
+}
+# From a file to a file the system copies by itself, where it can: once, where reading and writing copy twice.
+sub from_file {
+    my ($handle) = @_;
+    $take = sub {
+        my ($size) = @_;
+        my $bytes = "";
+        sysread($handle, $bytes, $size) // failed("read");
         return $bytes;
+    };
+    $copy = sub {
+        my ($file, $size, $name) = @_;
+        my $done = 0;
+        while ($copy_file_range && $done < $size) {
+            my $more = syscall $copy_file_range, fileno $handle, 0, fileno $file, 0, $size - $done, 0;
+            last if $more <= 0;
+            $done += $more;
+        }
+        return $done + copy_taken($file, $size - $done, $name);
     };
 }
 # The rest of it, so that whoever sends it ends well. It is no more than was said either.
@@ -380,49 +471,43 @@ sub name_source {
     return { size => $size, whole => $whole, host => $host, url => $url };
 }
 
+# curl writes the file itself: to be told in a pipe what it got costs a copy more. Whatever another frontend sends, it is
+# no more than was said: beyond that, the system lets nothing be written.
 sub fetch {
-    my ($source) = @_;
-    my @host = $source->{host} eq "-" ? () : ("--header", "Host: $source->{host}");
+    my ($source, $path) = @_;
+    my ($size, @host) = $source->{size};
+    @host = ("--header", "Host: $source->{host}") if $source->{host} ne "-";
     grep { -x "$_/curl" } split /:/, $ENV{PATH} // ""
         or fail("nocurl", "curl is not installed, or not on the PATH of this account");
-    return output_of($scratch, "$scratch/said", qw(curl -q), @host,
+    local $SIG{XFSZ} = "IGNORE";
+    my $pipe = output_of($scratch, "$scratch/said", "sh", "-c", 'ulimit -f "$0" && exec curl "$@"',
+        int(($size + 511) / 512), "-q", @host,
         "--proto", "=http,https", qw(--fail --silent --show-error --globoff --noproxy *),
         qw(--connect-timeout 3 --speed-limit 100000 --speed-time 10),
-        "--max-time", int($source->{size} / 1000000) + 15, "--output", "-", $source->{url});
-}
-
-# Whatever another frontend sends, it is no more than was said.
-sub keep_fetched {
-    my ($pipe, $path, $size) = @_;
-    open my $file, ">", $path or failed("open");
-    my $taken = 0;
-    while (my $got = read $pipe, my $piece, 262144) {
-        ($taken += $got) <= $size or fail("peer", "it is longer than it should be");
-        put($file, $piece, "the pack");
-    }
-    close $file or failed("write");
-    close $pipe or fail("peer", first_line("$scratch/said") || "curl: exit status " . ($? >> 8));
-    $taken == $size or fail("peer", "it is not as long as it should be");
+        "--max-time", int($size / 1000000) + 15, "--output", $path, $source->{url});
+    my $sent = close $pipe;
+    my $got = -s $path || 0;
+    my $exit = $? >> 8;
+    fail("peer", "it is longer than it should be") if $got > $size || !$sent && $got == $size;
+    # What it could not write is not the sender's fault.
+    fail($exit == 23 ? "space" : "peer", first_line("$scratch/said") || "curl: exit status $exit") if !$sent;
+    $got == $size or fail("peer", "it is not as long as it should be");
 }
 
 sub take_in {
+    my %there;
     while (my ($sha, $type, undef, $size, $time) = member()) {
         wrong() if $type !~ /^[0\0]\z/ || $sha !~ /^$sha256\z/;
         wrong("the time of an object is not that of its name: $sha") if $time != hex(substr $sha, 0, 8) >> 2;
         my $path = "$scratch/objects/$sha";
         my $padded = $size + -$size % 512;
-        wrong() if lstat $path || defined $most && ($most -= $padded) < 0;
+        wrong() if $there{$sha}++ || defined $most && ($most -= $padded) < 0;
         open my $object, ">", $path or failed("open $sha");
-        for (my $rest = $size; $rest; ) {
-            my $piece = $take->($rest > 262144 ? 262144 : $rest);
-            length $piece or wrong();
-            $rest -= length $piece;
-            put($object, $piece, $sha);
-        }
+        $copy->($object, $size, $sha) == $size or wrong();
         length $take->($padded - $size) == $padded - $size or wrong();
+        chmod 0444, $object or failed("chmod $sha");
+        utime $time, $time, $object or failed("utime $sha");
         close $object or failed("close $sha");
-        chmod 0444, $path or failed("chmod $sha");
-        utime $time, $time, $path or failed("utime $sha");
     }
     end_of();
 }
@@ -431,27 +516,30 @@ sub take_in {
 sub bring {
     my ($form, $kept, $source) = @_;
     my $path = "$scratch/pack.$form";
-    my ($pipe, $code) = (undef, "pack");
-    if ($source) {
-        ($most, $code) = ($source->{whole}, "peer");
-        $pipe = fetch($source);
-        if ($kept || $form eq "tgz") { keep_fetched($pipe, $path, $source->{size}); undef $pipe }
-        else { $take = taking($pipe) }
-    }
-    elsif ($kept || $form eq "tgz") { spool($path) }
-    else { $take = \&body }
-    if ($form eq "tgz") { $take = taking($pipe = unzipped($path)) }
-    elsif (!$take) { open $pipe, "<", $path or failed("open"); $take = taking($pipe) }
+    ($most, my $code) = $source ? ($source->{whole}, "peer") : (undef, "pack");
+    my $comes = !$source && !$kept && $form eq "tar";
+    if ($source) { fetch($source, $path) }
+    elsif (!$comes) { spool($path) }
+    my $pack;
+    ($take, $copy) = ($comes ? \&body : undef, \&copy_taken);
+    if ($form eq "tgz") { $take = taking($pack = unzipped($path)) }
+    elsif (!$comes) { open $pack, "<", $path or failed("open"); from_file($pack) }
     my $took = eval { take_in(); 1 };
     my $why = $@;
-    # Where the sender failed, that is why.
-    my $sent = !$pipe || close $pipe;
-    fail($code, $source && first_line("$scratch/said") || "the pack can not be read") if $took && !$sent;
+    fail($code, "the pack can not be read") if $pack && !close $pack && $took;
     if (!$took) {
         $why->{says} =~ s/^FAILED pack /FAILED $code / if ref $why && $why->{says};
         die $why;
     }
     unlink $path if !$kept;
+}
+
+sub write_contents {
+    my ($path, @objects) = @_;
+    open my $file, ">", $path or failed("open");
+    put($file, join("\n", $act, @objects), "the contents");
+    close $file or failed("write");
+    return "../contents";
 }
 
 sub has_object { return -s "$root/objects/$_[0]" || $_[0] eq $empty && -f "$root/objects/$_[0]" }
@@ -467,14 +555,16 @@ sub receive {
     mkdir "$scratch/objects" or failed("mkdir");
     bring($form, $kept, $source);
     my @objects = names("$scratch/objects");
+    return if !@objects && !$source;
+    # The name of what was fetched is made of what is in it (workers/distribution/peers.py, `pack_name`).
+    my @contents = $source ? write_contents("$scratch/contents", @objects) : ();
+    my ($sums) = hashes("$scratch/objects", @contents, @objects);
     if ($source) {
-        # Its name is made of what is in it (workers/distribution/peers.py, `pack_name`).
-        my $sum = sha256_of(\join "\n", $act, @objects);
         my ($name) = $source->{url} =~ m{([^/.]*)[^/]*\z};
-        length $name && index($sum, $name) == 0 or fail("peer", "it is not the pack that was asked for");
+        length $name && index($sums->{$contents[0]} // "", $name) == 0
+            or fail("peer", "it is not the pack that was asked for");
+        return if !@objects;
     }
-    return if !@objects;
-    my ($sums) = hashes("$scratch/objects", @objects);
     my ($wrong) = grep { ($sums->{$_} // "") ne $_ } @objects;
     fail("hash", "an object's content does not match its name: $wrong") if defined $wrong;
     # Content first, its name after: a crash must not leave an empty object under a good name.
@@ -535,13 +625,6 @@ sub read_links {
 
 sub inode { my @found = lstat $_[0]; return @found ? "$found[0]:$found[1]" : "" }
 sub directory { return -d $_[0] && !-l $_[0] }
-sub make_directory {
-    my ($path) = @_;
-    return if -d $path;
-    length $path or fail("io", "there is no directory to begin with");
-    make_directory($path =~ s{/[^/]*\z}{}r);
-    mkdir $path or failed("mkdir $path");
-}
 our ($names, %inodes);
 sub object_inode { return $inodes{$_[0]} //= -f "$root/objects/$_[0]" ? inode("$root/objects/$_[0]") : "" }
 # What is there and is a link to the same stays. A name is replaced by one rename.
@@ -718,15 +801,12 @@ sub probe {
     read_fence();
     read_current();
     my $installed = installed();
-    my $pipe = output_of("/", "/dev/null", "stat", "-f", "-c", "%a %S", $root);
-    my ($blocks, $size) = (<$pipe> // "") =~ /^([0-9]+) ([0-9]+)$/ or fail("io", "the free space is unknown");
-    close $pipe;
     my $drained = -e "$root/state/drained" ? "yes" : "no";
     my $drain = $drained eq "yes" && read_number("drained") || 0;
     my @releases = map { my $top = $_; map { "$top/$_" } names("$root/releases/$top") } names("$root/releases");
     return (
         "script $installed", "fence $fence", "current $current", "drained $drained", "drain $drain",
-        sprintf("free %.0f", $blocks * $size), sprintf("clock %.6f", clock()),
+        sprintf("free %.0f", free_space($root)), sprintf("clock %.6f", clock()),
         map({ "activation $_" } grep { /^$activation\z/ } names("$root/activations")),
         map({ "release $_" } grep { /^$release\z/ } @releases),
         map({ "ahead $_" } grep { /^$activation\z/ } names("$root/ahead")),
@@ -820,14 +900,16 @@ sub arm {
 
 # --- one after the other ---
 
-my %commands = (probe => \&probe, receive => \&receive, assemble => \&assemble, verify => \&verify, arm => \&arm);
+my %commands = (
+    init => \&init, probe => \&probe, receive => \&receive, assemble => \&assemble, verify => \&verify, arm => \&arm
+);
 
 # answer COMMAND WORD...: the exit code that the script would have, and the lines of its answer.
 sub answer {
     my ($command, @words) = @_;
-    (local ($act, $epoch, $fence, $current, $lock, $scratch, $living), local ($take, $most)) = ();
+    (local ($act, $epoch, $fence, $current, $lock, $scratch, $living), local ($take, $copy, $most)) = ();
     my @said = eval {
-        has_tree() or refuse("uninitialised", "there is no frontend's tree at the root");
+        $command eq "init" || has_tree() or refuse("uninitialised", "there is no frontend's tree at the root");
         my $do = $commands{$command} or refuse("words", "no such command");
         $do->(@words);
     };
