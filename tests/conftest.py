@@ -6,6 +6,17 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+from tests.integration.operator import Operator
+from tests.integration.prompt import Prompt
+
+PROMPT = Operator.prompt = Prompt()
+
+
+def pytest_unconfigure() -> None:
+    """The last command was typed."""
+    PROMPT.close()
+
+
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 

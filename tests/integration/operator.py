@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ruamel.yaml import YAML
 
 from deploy.lab import Lab
+from tests.integration.prompt import Prompt
 
 LOCKSTEP = (sys.executable, "-m", "orchestrator.cli")
 #: How long anything may take that a test waits for, in seconds: far beyond what it takes on a busy machine.
@@ -39,7 +40,12 @@ class Said:
 
 
 class Operator:
-    """Commands against one lab, in one home; each ends within `patience` seconds."""
+    """Commands against one lab, in one home; each ends within `patience` seconds.
+
+    Where there is a `prompt`, they are typed there. A bench has none: it measures what a person waits for.
+    """
+
+    prompt: ClassVar[Prompt | None] = None
 
     def __init__(
         self,
@@ -62,6 +68,8 @@ class Operator:
 
     def types(self, *words: str) -> Said:
         """Run `lockstep WORDS…`."""
+        if self.prompt is not None:
+            return Said(*self.prompt.run(words, self.environment, self.patience))
         done = subprocess.run(
             [*LOCKSTEP, *words],
             env=self.environment,
