@@ -13,7 +13,7 @@ from tests.remote.attended import Attendant
 from tests.remote.frontend import Frontend, check_tree
 from tests.remote.packs import activation_name
 from tests.remote.shells import PATIENCE, Shell, attendant, attended_answer
-from tests.remote.test_crash import CRASHES, NEW, in_order
+from tests.remote.test_crash import CRASHES, NEW, in_order, init_again
 from tests.remote.traces import strace, struck, traced, turns
 
 pytestmark = pytest.mark.skipif(strace() is None, reason="strace is not installed, or this account may not use it")
@@ -63,6 +63,22 @@ def test_killed_at_any_change(
         assert done.returncode == -signal.SIGKILL, (turn, done)
         assert b"\nOK\n" not in done.stdout
         put_right(frontend, name, healers[number % 2])
+
+
+@pytest.mark.parametrize("how", ["signal=SIGKILL", "error=EIO"])
+def test_a_tree_that_was_not_made_to_its_end_is_made_the_next_time(attended: Shell, ground: Path, how: str) -> None:
+    def bare(name: str) -> Frontend:
+        (ground / name).mkdir()
+        return Frontend(attended, ground / name)
+
+    every = turns(traced(bare("counted"), "init"), written=False)
+    assert {"mkdir", "symlink", "rename", "chmod"} <= {name for name, _ in every}
+    for number, turn in enumerate(every):
+        frontend = bare(f"root{number}")
+        done = struck(frontend, turn, how, "init", stdin=b"")
+        assert b"\nOK\n" not in done.stdout, (turn, done)
+        assert (b"\nFAILED io " in done.stdout or b"\nFAILED state " in done.stdout) is how.startswith("error"), done
+        init_again(frontend)
 
 
 @STEPS

@@ -89,6 +89,7 @@ steps = st.one_of(
     st.builds(_wanted, stages, st.integers(0, 7), st.sampled_from(["", "", "", *BAD_LINES])),
     st.builds(lambda name: Step(("arm", name), f"GO {name}\n".encode()), activations),
     st.builds(lambda name: Step(("arm", name), b"CLOCKS\n"), activations),
+    st.just(Step(("init",))),
     st.builds(
         lambda command, name: Step((command, name)), st.sampled_from(["activate", "disarm", "discard"]), activations
     ),

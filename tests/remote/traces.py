@@ -54,7 +54,7 @@ def struck(
     options = ["-o", "/dev/null", "-e", f"inject={name}:{how}:when={count}"]
     done = _run(frontend, options, list(words), stdin)
     # What it had started may go on for a while, and holds its scratch.
-    for scratch in (frontend.root / "incoming").iterdir():
+    for scratch in (frontend.root / "incoming").glob("*"):
         lock = os.open(scratch, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.close(lock)

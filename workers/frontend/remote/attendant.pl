@@ -294,7 +294,10 @@ sub make_directory {
     return if -d $path;
     length $path or fail("io", "there is no directory to begin with");
     make_directory($path =~ s{/[^/]*\z}{}r);
-    mkdir $path or -d $path or failed("mkdir $path");
+    return if mkdir $path;
+    my $why = $!;
+    # Somebody else may have made it.
+    -d $path or fail("io", "mkdir $path: $why");
 }
 
 # What the script's commands start; the attendant itself does with fewer.
