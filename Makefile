@@ -31,7 +31,8 @@ fuzz-api: setup ## Some thousand requests, made of the API's own document, to a 
 test: setup check ## Every check and every test.
 	$(BIN)/python -m deploy.programs $(TEST_PROGRAMS)
 	# Three on two cores, since much of it waits; in the folders' order, since the long files come first in it.
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	# What it starts, some thousand times, keeps the bytecode of its modules.
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 simulate: setup ## The services in simulated worlds: every order of small ones, 20,000 seeds of larger ones.
 	$(BIN)/python -m tests.simulator

@@ -21,6 +21,7 @@ from orchestrator.domain.activation import Placement
 from orchestrator.domain.deployment import Decision, Deployment, Kind, Plan, State
 from orchestrator.domain.errors import LockstepError
 from orchestrator.ports import Ledger
+from tests.empty_ledger import empty_ledger
 from tests.integration.postgres import Postgres
 
 T = TypeVar("T")
@@ -59,8 +60,11 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def ledger_engine(ledger_url: str) -> Iterator[Engine]:
     """An engine on a database with the ledger's tables."""
-    engine = open_engine(ledger_url)
-    upgrade(engine)
+    if ledger_url.startswith("sqlite:"):
+        engine = empty_ledger(Path(ledger_url.removeprefix("sqlite:///")))
+    else:
+        engine = open_engine(ledger_url)
+        upgrade(engine)
     yield engine
     engine.dispose()
 

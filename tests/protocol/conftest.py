@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.ports import Deployments
+from tests.empty_ledger import empty_ledger
 from tests.protocol.simulation.ledger import MOMENT, MemoryLedger
 
 #: Makes an empty ledger.
@@ -25,9 +25,8 @@ def make_sql_ledger(tmp_path: Path) -> Iterator[MakeLedger]:
         numbers = count(1)
 
         def make() -> Deployments:
-            engine = open_engine(f"sqlite:///{tmp_path / f'ledger-{next(numbers)}.sqlite'}")
+            engine = empty_ledger(tmp_path / f"ledger-{next(numbers)}.sqlite")
             stack.callback(engine.dispose)
-            upgrade(engine)
             nonces = count(1)
             return SqlLedger(engine, lambda: MOMENT, lambda: f"{next(nonces):016x}")
 

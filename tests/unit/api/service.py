@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import tarfile
-import tempfile
 from collections.abc import Iterable, Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
-from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.sources import entries
 from orchestrator.api.app import make_app
 from orchestrator.bootstrap import Lockstep
@@ -23,6 +21,7 @@ from orchestrator.domain.deployment import Deployment
 from orchestrator.services.deployments import Schedule
 from orchestrator.services.releases import ReleaseName
 from orchestrator.settings import Settings
+from tests.empty_ledger import empty_ledger
 from tests.unit.services.fleets import HOST_KEY, Messages, World
 
 INVENTORY = f"""\
@@ -72,16 +71,6 @@ class Client:
         return asyncio.run(ask())
 
 
-@cache
-def _empty() -> bytes:
-    """A ledger without a row: migrating each one anew takes longer than what is tested."""
-    with tempfile.TemporaryDirectory() as directory:
-        engine = open_engine(f"sqlite:///{directory}/ledger.sqlite")
-        upgrade(engine)
-        engine.dispose()
-        return (Path(directory) / "ledger.sqlite").read_bytes()
-
-
 class Quiet(Messages):
     """A broker that keeps what it has, and hands nothing on."""
 
@@ -94,7 +83,7 @@ class Here(Lockstep):
 
     def __init__(self, directory: Path, upload_bytes: int = 10_000_000) -> None:
         (directory / "inventory.yml").write_text(INVENTORY)
-        (directory / "ledger.sqlite").write_bytes(_empty())
+        empty_ledger(directory / "ledger.sqlite").dispose()
         environ = {"LOCKSTEP_HOME": str(directory), "LOCKSTEP_INVENTORY": str(directory / "inventory.yml")}
         super().__init__(Settings.read({**environ, "LOCKSTEP_UPLOAD_BYTES": str(upload_bytes)}))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from inventory.model import Fleet
 from orchestrator.adapters.artifacts import DirectoryArtifacts
 from orchestrator.adapters.ledger.builds import SqlBuilds
-from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.domain.batch import Batch
 from orchestrator.domain.deployment import Decision, Deployment, State
@@ -19,6 +18,7 @@ from orchestrator.domain.errors import UnansweredError
 from orchestrator.domain.release import File, Hasher, Manifest
 from orchestrator.ports import ReleaseRecord
 from orchestrator.services.deployments import Deploying
+from tests.empty_ledger import empty_ledger
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJcm6B5z4R1y2IhLzgGXB5de65ZNWsN6W9K7plwrEAOW"
@@ -76,8 +76,7 @@ class World:
 
     @classmethod
     def at(cls, directory: Path) -> World:
-        engine = open_engine(f"sqlite:///{directory / 'ledger.sqlite'}")
-        upgrade(engine)
+        engine = empty_ledger(directory / "ledger.sqlite")
         clock = Clock()
         artifacts = DirectoryArtifacts(directory / "artifacts")
         return cls(SqlLedger(engine, clock), artifacts, Messages(), clock, SqlBuilds(engine, clock))

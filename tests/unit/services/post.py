@@ -13,7 +13,6 @@ import pytest
 
 from inventory.hooks import Webhook
 from orchestrator.adapters.ledger.deliveries import SqlDeliveries
-from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.adapters.webhook import WebhookReceiver
 from orchestrator.domain.delivery import WEBHOOK_PATIENCE, Answer, Delivered, Delivery, matches
@@ -21,6 +20,7 @@ from orchestrator.domain.errors import Problem
 from orchestrator.domain.trail import Action, Entry
 from orchestrator.ports import Receiver
 from orchestrator.services.outbox import Outbox
+from tests.empty_ledger import empty_ledger
 from tests.unit.adapters.listener import Listener
 from tests.unit.services.fleets import Clock
 
@@ -38,8 +38,7 @@ class Post:
 
     def __post_init__(self) -> None:
         self.ledger = self.directory / "ledger.sqlite"
-        engine = open_engine(f"sqlite:///{self.ledger}")
-        upgrade(engine)
+        engine = empty_ledger(self.ledger)
         # What another one copies is in the file, not beside it.
         engine.dispose()
         self.trail = SqlTrail(engine, self.clock)

@@ -16,7 +16,6 @@ from inventory.cron import earlier, latest
 from inventory.model import Audits as Schedule
 from inventory.model import Environment, Fleet, Inventory
 from orchestrator.adapters.ledger.audits import SqlAudits
-from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.repository import SqlLedger
 from orchestrator.domain.audit.audit import Audit, Outcome
 from orchestrator.domain.deployment import Decision, State
@@ -25,6 +24,7 @@ from orchestrator.domain.trail import ITSELF
 from orchestrator.ports import Lease, audit_of
 from orchestrator.services.audits.auditing import Auditing
 from orchestrator.services.audits.schedule import MOST_OPEN, START, Scheduling, lost
+from tests.empty_ledger import empty_ledger
 from tests.integration.ledgers import advance, plan
 from tests.unit.services.fleets import Clock, fleet
 
@@ -70,8 +70,7 @@ class Site:
     """Fleets with schedules, a ledger, and whoever looks."""
 
     def __init__(self, directory: Path, schedules: dict[str, Schedule]) -> None:
-        engine = open_engine(f"sqlite:///{directory / 'ledger.sqlite'}")
-        upgrade(engine)
+        engine = empty_ledger(directory / "ledger.sqlite")
         self.clock = Clock()
         self.began = self.clock.now
         self.ledger, self.audits = SqlLedger(engine, self.clock), SqlAudits(engine, self.clock)

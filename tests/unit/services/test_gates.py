@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from inventory.model import Fleet
-from orchestrator.adapters.ledger.engine import open_engine, upgrade
 from orchestrator.adapters.ledger.trail import SqlTrail
 from orchestrator.domain.deployment import Decision, Deployment, State, Step, Trouble
 from orchestrator.domain.effects import Ask, GateName
 from orchestrator.domain.trail import Action
 from orchestrator.services.coordinator import Coordinator, Inbox
 from orchestrator.services.gates import LONGEST_TROUBLES, Gatekeeper, environment
+from tests.empty_ledger import empty_ledger
 from tests.protocol.simulation.ledger import MemoryLedger
 from tests.protocol.simulation.plans import plan
 from tests.unit.coordination.scripted import ScriptedFleet, WatchedLedger, accepted
@@ -36,8 +36,7 @@ class Site:
         self.directory = directory
         self.ledger = MemoryLedger()
         self.fleet = ScriptedFleet()
-        engine = open_engine(f"sqlite:///{directory / 'ledger.sqlite'}")
-        upgrade(engine)
+        engine = empty_ledger(directory / "ledger.sqlite")
         self.trail = SqlTrail(engine, Clock())
         self.gates: dict[GateName, dict[str, Any]] = {}
 
