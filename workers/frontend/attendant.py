@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from inventory.model import Frontend
 from orchestrator.domain.errors import UnansweredError
 from workers.frontend.answers import STATUSES
 from workers.frontend.commands import Attend, Command
@@ -20,11 +21,11 @@ from workers.frontend.script import script, script_sha256
 class Attendant:
     """That of one session. Safe to use from several threads: who finds it at work goes without.
 
-    `begin` starts a command at `root` in a channel of its own, within a limit in seconds.
+    `begin` starts a command in a channel of its own, within a limit in seconds.
     """
 
-    def __init__(self, root: str, begin: Callable[[Attend, float], Conversation]) -> None:
-        self._root = root
+    def __init__(self, frontend: Frontend, begin: Callable[[Attend, float], Conversation]) -> None:
+        self._frontend = frontend
         self._begin = begin
         self._lock = threading.Lock()
         self._conversation: Conversation | None = None
@@ -56,7 +57,7 @@ class Attendant:
                 begun.feed([command.install(script())], ends=False)
                 if (said := begun.line()) != command.INSTALLED:
                     rest, status = begun.finish()
-                    raise command.not_installed(said + rest, status, begun.complaints)
+                    raise command.not_installed(self._frontend.name, said + rest, status, begun.complaints)
                 self._settle(begun)
             except BaseException:
                 if begun is not None:
@@ -136,13 +137,18 @@ class Attendant:
         if self._conversation is None and self._bare is None and not self._known_absent:
             self._settle(self._begin(self._command(), limit))
         if self._bare is not None:
-            raise UnansweredError("there is no script on the frontend", where=f"{self._root}/state")
+            raise UnansweredError(
+                "there is no script on the frontend",
+                where=f"{self._frontend.name}: {self._frontend.root}/state",
+                expected="the script that a deployment installs before all else",
+                remedy="find out who removed it, then deploy again",
+            )
         if self._conversation is not None:
             self._conversation.extend(limit)
         return self._conversation
 
     def _command(self, *, replaces: bool = False) -> Attend:
-        return Attend(self._root, script_sha256(), len(script()), replaces)
+        return Attend(self._frontend.root, script_sha256(), len(script()), replaces)
 
     def _settle(self, begun: Conversation) -> None:
         """By what it says first. One who says nothing in time is none: the others' way is open."""

@@ -106,12 +106,12 @@ class Attend(Command):
         """What is said to it when it said `ABSENT`."""
         return b"INSTALL\n" + script
 
-    def not_installed(self, said: bytes, status: int | None, complaints: str) -> UnansweredError:
-        """The error where it did not say `INSTALLED`."""
+    def not_installed(self, frontend: str, said: bytes, status: int | None, complaints: str) -> UnansweredError:
+        """The error where that frontend did not say `INSTALLED`."""
         found = [f"exit status {status}", printable(said.decode("utf-8", "replace")), printable(complaints)]
         return UnansweredError(
             "the frontend's script could not be installed",
-            where=self.script,
+            where=f"{frontend}: {self.script}",
             found=", ".join(filter(None, found)),
             remedy="see that the account may write below the root",
         )

@@ -76,7 +76,7 @@ class Session:
         self._connection = connection
         self._running: list[Conversation] = []
         self._lock = threading.Lock()
-        self._attendant = Attendant(frontend.root, self._attend)
+        self._attendant = Attendant(frontend, self._attend)
 
     @property
     def busy(self) -> bool:

@@ -92,7 +92,8 @@ class Frontend:
         self.root = root
         self.script = root / "state/lockstep-frontend"
         self.pipes: list[Pipes] = []
-        self.attendant = Attendant(str(root), self.begin)
+        self.of = job_of(5).frontend.model_copy(update={"root": str(root)})
+        self.attendant = Attendant(self.of, self.begin)
 
     def begin(self, command: Attend, limit: float) -> Conversation:
         self.pipes.append(Pipes(command.argv()))
@@ -198,7 +199,7 @@ def test_why_a_script_could_not_be_installed_is_told(bare: Frontend) -> None:
     with pytest.raises(UnansweredError) as caught:
         bare.attendant.install(LIMIT)
     assert caught.value.problem.what == "the frontend's script could not be installed"
-    assert caught.value.problem.where == str(bare.script)
+    assert caught.value.problem.where == f"{bare.of.name}: {bare.script}"
     assert "exit status 1" in caught.value.problem.found
     assert "mkdir" in caught.value.problem.found
 
@@ -270,7 +271,7 @@ def test_where_there_is_none_nobody_looks_again_until_the_script_was_replaced(sa
         looked.append(Pipes(("sh", "-c", says)))
         return Conversation(job_of(5).frontend, cast("Any", looked[-1]), limit)
 
-    attendant = Attendant("/srv/lockstep", begin)
+    attendant = Attendant(job_of(5).frontend, begin)
     for _ in range(3):
         assert attendant.do(Probe("/srv/lockstep"), [], 0, LIMIT) is None
         assert attendant.lend(Probe("/srv/lockstep"), LIMIT) is None
@@ -333,7 +334,7 @@ def test_one_that_ends_in_the_middle_of_its_answer_is_an_unknown_outcome() -> No
         begun.append(Pipes(("sh", "-c", f"echo {ready.strip()}; read -r line && echo fence 0")))
         return Conversation(job_of(5).frontend, cast("Any", begun[-1]), limit)
 
-    attendant = Attendant("/srv/lockstep", begin)
+    attendant = Attendant(job_of(5).frontend, begin)
     for number in (1, 2):
         assert attendant.do(Probe("/srv/lockstep"), [], 0, LIMIT) == (b"fence 0\n", None)
         assert len(begun) == number
