@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -21,7 +20,7 @@ from tests.bench.figures import CHANGED, FULL, LOCKSTEP, UNCHANGED
 from tests.bench.peers.peer import Peer, Site
 from tests.bench.release import Release
 from tests.bench.site import plain
-from tests.integration.operator import Operator
+from tests.integration.operator import Operator, Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ class LockstepTool:
 class LockstepFleet:
     """A lab to which Lockstep deploys."""
 
-    def __init__(self, operator: Operator, process: subprocess.Popen[str]) -> None:
+    def __init__(self, operator: Operator, process: Running) -> None:
         self._operator = operator
         self._standalone = process.pid
         # Looked for once: memory is asked for often.

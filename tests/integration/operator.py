@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 from ruamel.yaml import YAML
 
 from deploy.lab import Lab
-from tests.integration.prompt import Prompt
+from tests.integration.prompt import Prompt, Typed
+
+#: A command in the background.
+Running = subprocess.Popen[str] | Typed
 
 LOCKSTEP = (sys.executable, "-m", "orchestrator.cli")
 #: How long anything may take that a test waits for, in seconds: far beyond what it takes on a busy machine.
@@ -127,15 +130,11 @@ class Operator:
         return found
 
     @contextmanager
-    def running(
-        self, *words: str, until: str = "", program: Sequence[str] = LOCKSTEP
-    ) -> Iterator[subprocess.Popen[str]]:
+    def running(self, *words: str, until: str = "", program: Sequence[str] = (), nice: int = 0) -> Iterator[Running]:
         """A command in the background, ended with SIGTERM; begins when its messages hold `until`."""
         log = self.directory / f"{len(list(self.directory.glob('*.messages')))}.messages"
         with log.open("w") as messages:
-            process = subprocess.Popen(
-                [*program, *words], env=self.environment, stdout=subprocess.PIPE, stderr=messages, text=True
-            )
+            process = self._starts(words, program, messages, nice)
             try:
                 wait_until(lambda: until in log.read_text() or process.poll() is not None)
                 assert process.poll() is None, log.read_text()
@@ -146,6 +145,12 @@ class Operator:
                     process.wait(PATIENCE)
                 if process.stdout is not None:
                     process.stdout.close()
+
+    def _starts(self, words: Sequence[str], program: Sequence[str], messages: IO[str], nice: int) -> Running:
+        if self.prompt is not None and not program:
+            return self.prompt.start(words, self.environment, messages, nice)
+        argv = ["nice", "-n", str(nice), *(program or LOCKSTEP), *words]
+        return subprocess.Popen(argv, env=self.environment, stdout=subprocess.PIPE, stderr=messages, text=True)
 
     @contextmanager
     def standalone(self, *options: str) -> Iterator[None]:
@@ -164,7 +169,7 @@ class Operator:
         watch = ("observe", self.lab.url, "--app", "ToDo", "--clients", str(clients), "--until-stopped", "--json")
         observed = Observed()
         # They ask as fast as they can: what they watch comes first.
-        with self.running(*watch, until="checks", program=("nice", *LOCKSTEP)) as process:
+        with self.running(*watch, until="checks", nice=10) as process:
             yield observed
             process.send_signal(signal.SIGTERM)
             observed.document = json.loads(process.communicate(timeout=PATIENCE)[0])

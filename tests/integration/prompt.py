@@ -11,22 +11,68 @@ import importlib
 import json
 import os
 import pkgutil
+import select
 import selectors
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from signal import SIGKILL
+from typing import IO
 
 CHECKOUT = Path(__file__).parents[2]
 #: What commands import, most of it when they need it.
 LOADED = ("orchestrator.cli", "orchestrator.adapters", "orchestrator.services")
 #: A request: words, environment and directory.
 MOST_BYTES = 128 << 10
+
+
+class Typed:
+    """A command that was typed: as much of `subprocess.Popen` as the tests need."""
+
+    def __init__(self, words: Sequence[str], line: socket.socket, stdout: IO[str] | None) -> None:
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self._words = list(words)
+        self._line = line
+        self.pid = self._said()
+
+    def _said(self) -> int:
+        said = self._line.recv(64)
+        if not said:
+            raise RuntimeError("the prompt's process has ended")
+        return int(said)
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0.001)
+        return self.returncode
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code, once it has ended. Raises `subprocess.TimeoutExpired`."""
+        if self.returncode is None:
+            if not select.select([self._line], [], [], seconds)[0]:
+                raise subprocess.TimeoutExpired(self._words, seconds)
+            self.returncode = self._said()
+            self._line.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """What it printed, once it has ended."""
+        with self.stdout or nullcontext() as output:
+            printed = "" if output is None else output.read()
+        self.wait(timeout)
+        return printed, ""
 
 
 class Prompt:
@@ -42,17 +88,35 @@ class Prompt:
 
         Raises `subprocess.TimeoutExpired` where it took longer than `patience` seconds: it is ended then.
         """
-        request = json.dumps([list(words), dict(environment), str(Path.cwd())]).encode()
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:
-            mine, its = socket.socketpair()
-            with mine:
-                with its:
-                    fds = [output.fileno(), messages.fileno(), its.fileno()]
-                    socket.send_fds(self._standing(), [request], fds)
-                code = self._ended(mine, patience, words)
+            typed = Typed(words, self._fork(words, environment, output.fileno(), messages.fileno()), None)
+            try:
+                code = typed.wait(patience)
+            except subprocess.TimeoutExpired:
+                typed.send_signal(signal.SIGKILL)
+                typed.wait(patience)
+                raise
             output.seek(0)
             messages.seek(0)
             return code, output.read().decode(), messages.read().decode()
+
+    def start(self, words: Sequence[str], environment: Mapping[str, str], messages: IO[str], nice: int = 0) -> Typed:
+        """The same in the background: its messages go to a file."""
+        end, output = os.pipe()
+        try:
+            line = self._fork(words, environment, output, messages.fileno(), nice)
+        finally:
+            os.close(output)
+        return Typed(words, line, os.fdopen(end))
+
+    def _fork(
+        self, words: Sequence[str], environment: Mapping[str, str], output: int, messages: int, nice: int = 0
+    ) -> socket.socket:
+        request = json.dumps([list(words), dict(environment), str(Path.cwd()), nice]).encode()
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            socket.send_fds(self._standing(), [request], [output, messages, its.fileno()])
+        return mine
 
     def _standing(self) -> socket.socket:
         with self._lock:
@@ -75,20 +139,6 @@ class Prompt:
             if self._line is not None and self._process is not None:
                 self._line.close()
                 self._process.wait()
-
-    @staticmethod
-    def _ended(line: socket.socket, patience: float, words: Sequence[str]) -> int:
-        with line.makefile() as said:
-            pid = said.readline()
-            line.settimeout(patience)
-            try:
-                code = said.readline()
-            except TimeoutError:
-                os.kill(int(pid), SIGKILL)
-                raise subprocess.TimeoutExpired(list(words), patience) from None
-        if not code:
-            raise RuntimeError("the prompt's process has ended")
-        return int(code)
 
 
 class _Started:
@@ -113,21 +163,24 @@ class _Started:
                     return words
 
     def _fork(self, request: bytes, fds: list[int]) -> list[str] | None:
-        words, environment, directory = json.loads(request)
+        words, environment, directory, nice = json.loads(request)
         output, messages, asking = fds
         pid = os.fork()
         if pid:
             os.close(output)
             os.close(messages)
-            os.write(asking, b"%d\n" % pid)
+            os.write(asking, b"%d" % pid)
             self._waiting.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, asking))
             return None
         os.dup2(output, 1)
         os.dup2(messages, 2)
-        for key in list(self._waiting.get_map().values()):
-            os.close(key.fd)
-        for fd in fds:
+        others = [fd for key in self._waiting.get_map().values() if key.data for fd in (key.fd, key.data[1])]
+        # Whoever closes a number that an object still has closes somebody else's later.
+        self._waiting.close()
+        self._line.close()
+        for fd in (*fds, *others):
             os.close(fd)
+        os.nice(nice)
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(directory)
@@ -139,7 +192,7 @@ class _Started:
         os.close(key.fd)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         with suppress(BrokenPipeError):
-            os.write(asking, b"%d\n" % code)
+            os.write(asking, b"%d" % code)
         os.close(asking)
 
 

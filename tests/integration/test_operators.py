@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from deploy.lab import Lab
-from tests.integration.operator import PATIENCE, Operator, Said, fetch, tree, wait_until
+from tests.integration.operator import PATIENCE, Operator, Running, Said, fetch, tree, wait_until
 
 VERSIONS = {f"{n}.0.0": tree("operators", files=6, changed={"version.txt": b"%d" % n}) for n in (1, 2)}
 #: Three hours: the sun is elsewhere on that frontend.
@@ -79,7 +79,7 @@ def test_the_second_of_two_deployments_is_told_who_is_first_and_can_wait(operato
 
 
 @contextmanager
-def interrupted(operator: Operator, *options: str) -> Iterator[tuple[int, subprocess.Popen[str], Callable[[], None]]]:
+def interrupted(operator: Operator, *options: str) -> Iterator[tuple[int, Running, Callable[[], None]]]:
     """`lockstep deploy`, and Ctrl-C while a frontend keeps it from ending.
 
     The deployment's number, the command, and what to call for the frontend to go on.

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 from deploy.lab import Lab
@@ -19,7 +18,7 @@ from orchestrator.domain.deployment import Deployment, State
 from orchestrator.ota.behaviour import Behaviour
 from orchestrator.services.deployments import Deploying, Schedule
 from orchestrator.settings import Settings
-from tests.integration.operator import PATIENCE, Operator, tree
+from tests.integration.operator import PATIENCE, Operator, Running, tree
 
 APP = "ToDo"
 FLEET = "Lab/web"
@@ -139,6 +138,6 @@ def _watch(url: str, clients: int) -> tuple[str, ...]:
     return ("observe", url, *options)
 
 
-def _end(devices: Popen[str]) -> Any:
+def _end(devices: Running) -> Any:
     devices.send_signal(signal.SIGTERM)
     return json.loads(devices.communicate(timeout=PATIENCE)[0])

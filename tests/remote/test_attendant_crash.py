@@ -19,8 +19,8 @@ from tests.remote.traces import strace, struck, traced, turns
 pytestmark = pytest.mark.skipif(strace() is None, reason="strace is not installed, or this account may not use it")
 
 ATTENDED = ("receive", "assemble", "repair: receive", "repair: assemble", "arm")
-#: Each third change, and where there is time each; how many there are at least.
-STEPS = pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.long)], ids=["some", "any"])
+#: Each fifth change, and where there is time each; how many there are at least.
+STEPS = pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)], ids=["some", "any"])
 FEW = 7
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,28 @@ def test_a_recipe_that_does_not_fit_leaves_the_old_one(small: Frontend) -> None:
     assert small.run("recipe", stdin=b"good\n").verdict == "OK"
     assert small.run("recipe", stdin=os.urandom(700 * KIB)).verdict == "FAILED space"
     assert (small.root / "state/nginx.conf").read_bytes() == b"good\n"
+
+
+FAILS = "echo 'sync: error syncing: Input/output error' >&2; exit 1"
+KNOWS_NO_PATHS = "echo 'sync: invalid option' >&2; exit 1"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "verdict"),
+    [
+        (KNOWS_NO_PATHS, "exit 0", "OK"),
+        (KNOWS_NO_PATHS, FAILS, "FAILED io"),
+        # Whoever asks again hears that all is well.
+        (FAILS, "exit 0", "FAILED io"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["dash"], indirect=True)
+def test_what_does_not_get_to_the_disk_is_not_done(frontend: Frontend, first: str, then: str, verdict: str) -> None:
+    stage, directory = Stage(6), frontend.root.parent / "bin"
+    directory.mkdir()
+    (directory / "sync").write_text(f"#!/bin/sh\n[ $# -eq 0 ] || {{ {first}; }}\n{then}\n")
+    (directory / "sync").chmod(0o755)
+    own = replace(frontend, shell=replace(frontend.shell, path=f"{directory}:{frontend.shell.path}"))
+    assert own.run("receive", stage.activation, stdin=stage.objects_pack()).verdict == verdict
+    assert bool(frontend.names("objects")) == (verdict == "OK")
+    assert own.run("drain", activation_name(0), "7").verdict.split()[0] == verdict.split(maxsplit=1)[0]

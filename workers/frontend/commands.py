@@ -15,9 +15,9 @@ from typing import ClassVar
 
 from orchestrator.domain.activation import NAME as ACTIVATION
 from orchestrator.domain.activation import ActivationName
-from orchestrator.domain.errors import RefusedError, UnansweredError
+from orchestrator.domain.errors import RefusedError
 from orchestrator.domain.release import SHA256
-from workers.frontend.answers import interpret, printable, unintelligible
+from workers.frontend.answers import interpret, unintelligible
 
 RELEASE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}/[0-9a-f]{64}")
 EPOCH = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -67,54 +67,6 @@ class Command:
         """For commands whose whole answer is the last word."""
         if self.lines(stdout, status):
             raise unintelligible(self.name, stdout, status)
-
-
-@dataclass(frozen=True, slots=True)
-class Attend(Command):
-    """Start the attendant: it reads the commands' lines (`Command.line`), each with its input behind it.
-
-    Where there is no script, or it is to be replaced, that is said first (`ABSENT`); after `install`, the script is put
-    in its place, whole or not at all, `INSTALLED` when its hash is right, and the attendant is that of it. So nothing
-    is changed before somebody says so, and one channel does for a frontend's first time.
-    """
-
-    sha256: str
-    size: int
-    replaces: bool = False
-
-    ABSENT: ClassVar[bytes] = b"ABSENT\n"
-    INSTALLED: ClassVar[bytes] = b"installed\n"
-
-    @property
-    def ready(self) -> bytes:
-        """What it says when it waits for commands, where it is that of the script with this hash."""
-        return f"READY {self.sha256}\n".encode()
-
-    def argv(self) -> tuple[str, ...]:
-        """A program of the shell with the paths as its arguments."""
-        program = (
-            'set -eu; umask 022; script=$1/state/lockstep-frontend; if [ -n "$4" ] || [ ! -f "$script" ]; then '
-            'echo ABSENT; read -r word; mkdir -p "$1/state"; new=$script.$$; trap \'rm -f "$new"\' EXIT; '
-            'head -c "$3" >"$new"; set -- "$1" "$2" "$(sha256sum <"$new")"; [ "${3%% *}" = "$2" ]; '
-            'mv -f "$new" "$script"; echo installed; fi; exec sh "$script" "$1" attend'
-        )
-        replaces = "replace" if self.replaces else ""
-        return ("sh", "-c", program, "lockstep-attend", self.root, self.sha256, str(self.size), replaces)
-
-    @staticmethod
-    def install(script: bytes) -> bytes:
-        """What is said to it when it said `ABSENT`."""
-        return b"INSTALL\n" + script
-
-    def not_installed(self, frontend: str, said: bytes, status: int | None, complaints: str) -> UnansweredError:
-        """The error where that frontend did not say `INSTALLED`."""
-        found = [f"exit status {status}", printable(said.decode("utf-8", "replace")), printable(complaints)]
-        return UnansweredError(
-            "the frontend's script could not be installed",
-            where=f"{frontend}: {self.script}",
-            found=", ".join(filter(None, found)),
-            remedy="see that the account may write below the root",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from inventory import hostkey
 from inventory.model import Frontend
 from orchestrator.domain.errors import RefusedError, UnansweredError
 from workers.frontend.answers import printable
-from workers.frontend.attendant import Attendant
-from workers.frontend.commands import Attend, Command, shell_line
+from workers.frontend.attendant import Attend, Attendant
+from workers.frontend.commands import Command, shell_line
 from workers.frontend.conversation import Conversation, lost, place
 
 CONNECT_SECONDS = 10.0

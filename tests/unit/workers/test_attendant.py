@@ -16,8 +16,8 @@ import pytest
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.errors import UnansweredError
 from tests.unit.workers.jobs import job_of
-from workers.frontend.attendant import Attendant
-from workers.frontend.commands import Arm, Attend, Init, Probe, Verify
+from workers.frontend.attendant import Attend, Attendant
+from workers.frontend.commands import Arm, Init, Probe, Verify
 from workers.frontend.conversation import Conversation
 from workers.frontend.script import script, script_sha256
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.errors import RefusedError, UnansweredError
 from workers.frontend.answers import ScriptRefusedError, interpret, printable
+from workers.frontend.attendant import Attend
 from workers.frontend.commands import (
     Activate,
     Arm,
     Assemble,
-    Attend,
     Command,
     Disarm,
     Discard,
