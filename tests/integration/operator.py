@@ -45,7 +45,8 @@ class Said:
 class Operator:
     """Commands against one lab, in one home; each ends within `patience` seconds.
 
-    Where there is a `prompt`, they are typed there. A bench has none: it measures what a person waits for.
+    Where there is a `prompt`, they are typed there, but for those that are `cold`: what a thread has entered, a network
+    say, the prompt is not in. A bench has none: it measures what a person waits for.
     """
 
     prompt: ClassVar[Prompt | None] = None
@@ -57,8 +58,10 @@ class Operator:
         environment: Mapping[str, str] | None = None,
         *,
         patience: float = PATIENCE,
+        cold: bool = False,
     ) -> None:
         self.patience = patience
+        self._prompt = None if cold else self.prompt
         self.directory = directory
         self.lab = lab
         self.home = directory / "home"
@@ -71,8 +74,8 @@ class Operator:
 
     def types(self, *words: str) -> Said:
         """Run `lockstep WORDS…`."""
-        if self.prompt is not None:
-            return Said(*self.prompt.run(words, self.environment, self.patience))
+        if self._prompt is not None:
+            return Said(*self._prompt.run(words, self.environment, self.patience))
         done = subprocess.run(
             [*LOCKSTEP, *words],
             env=self.environment,
@@ -147,8 +150,8 @@ class Operator:
                     process.stdout.close()
 
     def _starts(self, words: Sequence[str], program: Sequence[str], messages: IO[str], nice: int) -> Running:
-        if self.prompt is not None and not program:
-            return self.prompt.start(words, self.environment, messages, nice)
+        if self._prompt is not None and not program:
+            return self._prompt.start(words, self.environment, messages, nice)
         argv = ["nice", "-n", str(nice), *(program or LOCKSTEP), *words]
         return subprocess.Popen(argv, env=self.environment, stdout=subprocess.PIPE, stderr=messages, text=True)
 

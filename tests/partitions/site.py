@@ -196,7 +196,7 @@ def site(directory: Path) -> Iterator[Site]:
         Lab.up(directory / "lab", FRONTENDS, network=PREFIX) as lab,
         ExitStack() as running,
     ):
-        operator = Operator(directory, lab)
+        operator = Operator(directory, lab, cold=True)
         with network.workers.inside():
             running.enter_context(operator.standalone())
         made = Site(operator, network)

@@ -177,7 +177,9 @@ class Site:
     def _words(self, failure: Failure, reading: Reading) -> str:
         """Why there was no answer."""
         code, text = failure
-        if code == pycurl.E_OPERATION_TIMEDOUT and reading.lines and time.monotonic() >= self._deadline:
+        # libcurl's clock has whole milliseconds.
+        over = time.monotonic() >= self._deadline - 0.002
+        if code == pycurl.E_OPERATION_TIMEDOUT and reading.lines and over:
             return WITHOUT_END
         # The multi handle gives no words of its own where the transfer has left none.
         said = text.encode(errors="surrogateescape").decode(errors="replace") or pycurl.easy_strerror(code)
