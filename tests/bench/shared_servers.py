@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,9 @@ def _start(daemons: list[Daemon]) -> None:
 def _blueprint(directory: Path, frontends: int) -> Blueprint:
     check_directory(directory)
     chosen = addresses.choose(1)
-    address, port = chosen.of(1), _free_ports(chosen.of(1), frontends)
+    # These are free only until somebody begins.
+    others = {chosen.ssh_port, chosen.balancer_port, chosen.service_port}
+    address, port = chosen.of(1), _free_ports(chosen.of(1), frontends, others)
     directory.mkdir(mode=0o700)
     blueprint = Blueprint(
         directory=directory,
@@ -75,11 +77,12 @@ def _blueprint(directory: Path, frontends: int) -> Blueprint:
     return blueprint
 
 
-def _free_ports(address: str, count: int) -> int:
-    """A port of which the `count` next ones are free."""
+def _free_ports(address: str, count: int, others: Collection[int]) -> int:
+    """A port of which the `count` next ones are free, and none of `others`."""
     for _ in range(100):
         base = random.randrange(PORTS.start, PORTS.stop - count - 1)
-        if all(addresses.is_free(address, base + number) for number in range(1, count + 1)):
+        ports = range(base + 1, base + count + 1)
+        if not any(port in ports for port in others) and all(addresses.is_free(address, port) for port in ports):
             return base
     raise LabError("no free ports for the lab", expected=f"{count} in a row on {address}")
 
