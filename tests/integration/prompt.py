@@ -20,14 +20,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 CHECKOUT = Path(__file__).parents[2]
 #: What commands import, most of it when they need it.
 LOADED = ("orchestrator.cli", "orchestrator.adapters", "orchestrator.services")
-#: A request: words, environment and directory.
+#: A request: words, environment, directory and niceness.
 MOST_BYTES = 128 << 10
 
 
@@ -69,8 +69,9 @@ class Typed:
 
     def communicate(self, timeout: float) -> tuple[str, str]:
         """What it printed, once it has ended."""
-        with self.stdout or nullcontext() as output:
-            printed = "" if output is None else output.read()
+        assert self.stdout is not None
+        with self.stdout:
+            printed = self.stdout.read()
         self.wait(timeout)
         return printed, ""
 

@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.domain.activation import ActivationName
 from orchestrator.domain.errors import UnansweredError
+from tests.unit.workers.channels import conversation
 from tests.unit.workers.jobs import job_of
 from workers.frontend.attendant import Attend, Attendant
 from workers.frontend.commands import Arm, Init, Probe, Verify
@@ -97,7 +98,7 @@ class Frontend:
 
     def begin(self, command: Attend, limit: float) -> Conversation:
         self.pipes.append(Pipes(command.argv()))
-        return Conversation(job_of(5).frontend, cast("Any", self.pipes[-1]), limit)
+        return conversation(cast("Any", self.pipes[-1]), limit)
 
     def init(self) -> None:
         """The tree is made, by the attendant."""
@@ -269,7 +270,7 @@ def test_where_there_is_none_nobody_looks_again_until_the_script_was_replaced(sa
 
     def begin(command: Attend, limit: float) -> Conversation:
         looked.append(Pipes(("sh", "-c", says)))
-        return Conversation(job_of(5).frontend, cast("Any", looked[-1]), limit)
+        return conversation(cast("Any", looked[-1]), limit)
 
     attendant = Attendant(job_of(5).frontend, begin)
     for _ in range(3):
@@ -332,7 +333,7 @@ def test_one_that_ends_in_the_middle_of_its_answer_is_an_unknown_outcome() -> No
     def begin(command: Attend, limit: float) -> Conversation:
         ready = command.ready.decode()
         begun.append(Pipes(("sh", "-c", f"echo {ready.strip()}; read -r line && echo fence 0")))
-        return Conversation(job_of(5).frontend, cast("Any", begun[-1]), limit)
+        return conversation(cast("Any", begun[-1]), limit)
 
     attendant = Attendant(job_of(5).frontend, begin)
     for number in (1, 2):

@@ -63,6 +63,12 @@ sub clock {
     return $seconds + $nano / 1e9;
 }
 
+# Whether the account finds a command of this name.
+sub on_path {
+    my ($name) = @_;
+    return grep { -x "$_/$name" } split /:/, $ENV{PATH} // "";
+}
+
 # Bytes for whom is not root.
 sub free_space {
     my ($path) = @_;
@@ -304,11 +310,7 @@ sub make_directory {
 my @tools = qw(awk find flock gzip readlink sha256sum stat sync tar timeout xargs);
 sub init {
     words(0, \@_, "init");
-    my @path = split /:/, $ENV{PATH} // "";
-    for my $tool (@tools) {
-        grep { -x "$_/$tool" } @path
-            or fail("state", "$tool is not installed, or not on the PATH of this account");
-    }
+    for (@tools) { on_path($_) or fail("state", "$_ is not installed, or not on the PATH of this account") }
     make_directory("$root/$_") for qw(objects releases activations by-hash ahead packs incoming state);
     chmod 0700, "$root/incoming" or failed("chmod incoming");
     open my $made, ">>", "$root/state/lock" or failed("open state/lock");
@@ -429,16 +431,17 @@ sub taking {
         return substr $ahead, 0, $size, "";
     };
 }
-# From a file to a file the system copies by itself, where it can: once, where reading and writing copy twice.
+# `$take` and `$copy`. From a file to a file the system copies by itself, where it can: once, where reading and writing
+# copy twice.
 sub from_file {
     my ($handle) = @_;
-    $take = sub {
+    my $read = sub {
         my ($size) = @_;
         my $bytes = "";
         sysread($handle, $bytes, $size) // failed("read");
         return $bytes;
     };
-    $copy = sub {
+    my $copies = sub {
         my ($file, $size, $name) = @_;
         my $done = 0;
         while ($copy_file_range && $done < $size) {
@@ -448,6 +451,7 @@ sub from_file {
         }
         return $done + copy_taken($file, $size - $done, $name);
     };
+    return ($read, $copies);
 }
 # The rest of it, so that whoever sends it ends well. It is no more than was said either.
 sub end_of {
@@ -480,8 +484,7 @@ sub fetch {
     my ($source, $path) = @_;
     my ($size, @host) = $source->{size};
     @host = ("--header", "Host: $source->{host}") if $source->{host} ne "-";
-    grep { -x "$_/curl" } split /:/, $ENV{PATH} // ""
-        or fail("nocurl", "curl is not installed, or not on the PATH of this account");
+    on_path("curl") or fail("nocurl", "curl is not installed, or not on the PATH of this account");
     local $SIG{XFSZ} = "IGNORE";
     my $pipe = output_of($scratch, "$scratch/said", "sh", "-c", 'ulimit -f "$0" && exec curl "$@"',
         int(($size + 511) / 512), "-q", @host,
@@ -520,13 +523,13 @@ sub bring {
     my ($form, $kept, $source) = @_;
     my $path = "$scratch/pack.$form";
     ($most, my $code) = $source ? ($source->{whole}, "peer") : (undef, "pack");
-    my $comes = !$source && !$kept && $form eq "tar";
+    my $as_it_comes = !$source && !$kept && $form eq "tar";
     if ($source) { fetch($source, $path) }
-    elsif (!$comes) { spool($path) }
+    elsif (!$as_it_comes) { spool($path) }
     my $pack;
-    ($take, $copy) = ($comes ? \&body : undef, \&copy_taken);
-    if ($form eq "tgz") { $take = taking($pack = unzipped($path)) }
-    elsif (!$comes) { open $pack, "<", $path or failed("open"); from_file($pack) }
+    if ($as_it_comes) { ($take, $copy) = (\&body, \&copy_taken) }
+    elsif ($form eq "tgz") { ($take, $copy) = (taking($pack = unzipped($path)), \&copy_taken) }
+    else { open $pack, "<", $path or failed("open"); ($take, $copy) = from_file($pack) }
     my $took = eval { take_in(); 1 };
     my $why = $@;
     fail($code, "the pack can not be read") if $pack && !close $pack && $took;
